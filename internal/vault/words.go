@@ -1,0 +1,55 @@
+package vault
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+// Accessor names a token without giving its rights. It may be logged.
+type Accessor string
+
+// LeaseID is Vault's name of a lease: <path in the namespace>/<random>[.<namespace id>].
+type LeaseID string
+
+// Path returns the path, relative to its namespace, whose request created the lease; "" when the id has no slash.
+func (id LeaseID) Path() string {
+	i := strings.LastIndexByte(string(id), '/')
+	if i < 0 {
+		return ""
+	}
+	return string(id[:i])
+}
+
+// Namespace is a canonical namespace path: "" is the root, all others end in a slash and begin without one.
+type Namespace string
+
+// CanonicalNamespace reads a namespace as users and headers spell it: "ns1", "/ns1/", "ns1/ns2" and "root" are all fine.
+func CanonicalNamespace(s string) Namespace {
+	s = strings.Trim(strings.TrimSpace(s), "/")
+	if s == "" || s == "root" {
+		return ""
+	}
+	return Namespace(s + "/")
+}
+
+// Join returns the namespace child inside n.
+func (n Namespace) Join(child Namespace) Namespace { return n + child }
+
+// Contains reports whether o is n or lies below it.
+func (n Namespace) Contains(o Namespace) bool { return strings.HasPrefix(string(o), string(n)) }
+
+// Grant is what Vault promises for a lease or a token: how long, and whether asking again may prolong it.
+type Grant struct {
+	TTL       time.Duration // 0 means: does not expire
+	Renewable bool
+}
+
+// Identity is the token that a request will carry to Vault, and where it came from.
+type Identity struct {
+	Token    Token
+	Injected bool // the auto-auth token, which the client must never see
+}
+
+// ErrRefused marks a definite no of Vault to a renewal or a login: asking again with the same credentials cannot help.
+var ErrRefused = errors.New("refused by Vault")
