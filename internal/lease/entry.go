@@ -1,0 +1,126 @@
+package lease
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"leasehold/internal/vault"
+)
+
+// Key names a request by everything that changes Vault's answer to it, the token included.
+type Key [sha256.Size]byte
+
+// Answer is a stored answer, ready to be written. It never changes.
+type Answer struct {
+	Status   int
+	Header   *Header // shared between answers that have the same
+	Body     []byte
+	Received time.Time
+
+	digits span // where in Body the remaining seconds stand
+}
+
+// Split returns the body around the digits of lease_duration.
+func (a *Answer) Split() (before, digits, after []byte) {
+	return a.Body[:a.digits.from], a.Body[a.digits.from:a.digits.to], a.Body[a.digits.to:]
+}
+
+// Header is the set of header fields of an answer, without those that belong to one
+// transfer (Date, Content-Length, hop-by-hop).
+type Header struct{ Fields []Field }
+
+// Field is one header field. Values must not be changed.
+type Field struct {
+	Name   string
+	Values []string
+}
+
+// transfer are the fields that are not stored: they belong to a connection, a moment, or to the cache itself.
+var transfer = map[string]bool{
+	"Age": true, "Connection": true, "Content-Encoding": true, "Content-Length": true, "Date": true, "Keep-Alive": true,
+	"Proxy-Authenticate": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
+	"Upgrade": true, "X-Cache": true,
+}
+
+func newHeader(h http.Header) *Header {
+	fields := make([]Field, 0, len(h))
+	for name, values := range h {
+		if !transfer[name] {
+			fields = append(fields, Field{name, values})
+		}
+	}
+	return &Header{Fields: fields}
+}
+
+// same reports whether h has exactly the fields that newHeader(o) would have.
+func (h *Header) same(o http.Header) bool {
+	n := 0
+	for name := range o {
+		if !transfer[name] {
+			n++
+		}
+	}
+	if n != len(h.Fields) {
+		return false
+	}
+	for _, f := range h.Fields {
+		values := o[f.Name]
+		if len(values) != len(f.Values) {
+			return false
+		}
+		for i := range values {
+			if values[i] != f.Values[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Entry is one kept lease or token. All but its end is fixed when it is kept; the Index owns the rest.
+type Entry struct {
+	key       Key
+	answer    *Answer
+	namespace vault.Namespace
+	path      string // as FullPath spells it
+	leaseID   vault.LeaseID
+	owner     *node // the token that the lease hangs on; a token's parent; nil for an orphan
+	token     *node // of a token entry: the token itself
+	life      time.Duration
+	end       atomic.Int64 // Unix nanoseconds by the wall clock, since Vault ends leases by it; 0 once removed
+	attempts  int          // renewals failed in a row
+	last      bool         // cannot be extended further
+	alarm     alarm
+}
+
+// Answer returns what Vault answered when the entry was kept.
+func (e *Entry) Answer() *Answer { return e.answer }
+
+// Remaining returns what is left of the lease at now; zero or less when it has ended or was removed.
+func (e *Entry) Remaining(now time.Time) time.Duration {
+	return time.Duration(e.end.Load() - now.UnixNano())
+}
+
+// size is what an entry is counted as: its own bytes and a measured allowance for its place in maps and heap.
+func (e *Entry) size() int64 {
+	return int64(len(e.answer.Body)+len(e.path)+2*len(e.leaseID)) + entryOverhead
+}
+
+// entryOverhead is the memory of an entry beyond its texts, measured at 100,000 leases.
+const entryOverhead = 640
+
+// node is a token in the tree: a cached token, or an auto-auth token.
+type node struct {
+	id        vault.TokenID
+	token     vault.Token
+	accessor  vault.Accessor
+	namespace vault.Namespace
+	parent    *node
+	children  map[*node]struct{}
+	leases    map[*Entry]struct{}
+	entry     *Entry // nil for an auto-auth token, which autoauth renews
+	auto      bool   // the current auto-auth token
+	alarm     alarm  // when a superseded auto-auth token ends
+}

@@ -1,0 +1,274 @@
+package lease
+
+import (
+	"encoding/binary"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"leasehold/internal/vault"
+)
+
+// shards spreads hits over locks; a power of two.
+const shards = 64
+
+// DefaultMaxBytes bounds what the index holds when Options leave it open: 512 MiB.
+const DefaultMaxBytes = 512 << 20
+
+// Options tune an Index; the zero value is production.
+type Options struct {
+	MaxBytes int64  // 0 means DefaultMaxBytes
+	OnFull   func() // called once, outside of locks, when a lease is first not kept for want of room; may be nil
+}
+
+// Index owns all entries: by key, by lease id, by token, by accessor, and the tree of tokens. Removal is synchronous and takes the
+// whole subtree. It makes no network call and is safe for concurrent use; a hit takes one shard's read lock.
+type Index struct {
+	opt Options
+
+	mu         sync.Mutex // guards everything below but the shards, which it is taken before
+	tokens     map[vault.TokenID]*node
+	byAccessor map[vault.Accessor]*node
+	byLease    map[vault.LeaseID]*Entry
+	namespaces map[vault.Namespace]bool // those in which something was ever kept
+	auto       *node
+	alarms     alarms
+	header     *Header // the last one stored: Vault's answers nearly all have the same
+	bytes      int64
+	entries    int
+	fullOnce   sync.Once
+
+	epoch atomic.Uint64 // counts evictions that may reach answers still under way
+	wake  chan struct{} // nudges the clock: an earlier alarm was set
+	shard [shards]shard
+}
+
+type shard struct {
+	mu    sync.RWMutex
+	byKey map[Key]*Entry
+}
+
+// NewIndex returns an empty index.
+func NewIndex(opt Options) *Index {
+	if opt.MaxBytes == 0 {
+		opt.MaxBytes = DefaultMaxBytes
+	}
+	x := &Index{
+		opt:        opt,
+		tokens:     map[vault.TokenID]*node{},
+		byAccessor: map[vault.Accessor]*node{},
+		byLease:    map[vault.LeaseID]*Entry{},
+		namespaces: map[vault.Namespace]bool{},
+		wake:       make(chan struct{}, 1),
+	}
+	for i := range x.shard {
+		x.shard[i].byKey = map[Key]*Entry{}
+	}
+	return x
+}
+
+func (x *Index) shardOf(k *Key) *shard { return &x.shard[binary.LittleEndian.Uint64(k[:8])%shards] }
+
+// Get returns the living entry of a key, or nil. It does not allocate.
+func (x *Index) Get(k *Key, now time.Time) *Entry {
+	s := x.shardOf(k)
+	s.mu.RLock()
+	e := s.byKey[*k]
+	s.mu.RUnlock()
+	if e == nil || e.Remaining(now) < time.Second { // below one second clients would read "0": does not expire
+		return nil
+	}
+	return e
+}
+
+// Epoch is taken before a request is sent and given to Keep: an eviction in between makes Keep refuse what it may have ended.
+func (x *Index) Epoch() uint64 { return x.epoch.Load() }
+
+// Offer is an answer of Vault that may be kept, with the request that led to it.
+type Offer struct {
+	Key       Key
+	Caller    vault.Token     // the token that the request carried; zero for a login
+	Namespace vault.Namespace // the header's
+	Path      string          // as FullPath spells it
+	Epoch     uint64
+	Answer    Answer
+	RawHeader map[string][]string
+	Sent      time.Time // when the request left: the life of a lease is counted from here, to be on the safe side
+}
+
+// Keep enters an answer when the decision table allows it. The entry is complete and visible when Keep returns.
+func (x *Index) Keep(o Offer) (*Entry, Verdict) {
+	var s *Secret
+	if MayHold(o.Answer.Body) {
+		s, _ = ParseSecret(o.Answer.Body)
+	} else {
+		return nil, NotRenewable
+	}
+	x.mu.Lock()
+	e, v := x.keep(&o, s)
+	x.mu.Unlock()
+	if v == Full && x.opt.OnFull != nil {
+		x.fullOnce.Do(x.opt.OnFull)
+	}
+	return e, v
+}
+
+func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
+	owner := x.tokens[o.Caller.ID()]
+	v := classify(s, owner != nil)
+	switch {
+	case !v.Kept():
+		return nil, v
+	case x.epoch.Load() != o.Epoch:
+		return nil, Evicted
+	case v == KeepLease && x.byLease[s.LeaseID] != nil:
+		return nil, KnownAlready
+	case v == KeepToken && x.tokens[s.Auth.Token.ID()] != nil:
+		return nil, KnownAlready
+	}
+	e := &Entry{key: o.Key, path: o.Path, namespace: namespaceOf(o, s), owner: owner}
+	answer := o.Answer
+	answer.Header = x.shareHeader(o.RawHeader)
+	e.answer = &answer
+	if v == KeepLease {
+		e.leaseID, e.life, answer.digits = s.LeaseID, s.TTL, s.digits
+	} else {
+		e.life, answer.digits = s.Auth.TTL, s.Auth.digits
+	}
+	if x.bytes+e.size() > x.opt.MaxBytes {
+		return nil, Full
+	}
+	if v == KeepLease {
+		x.hangLease(e)
+	} else {
+		x.hangToken(e, s.Auth)
+	}
+	x.namespaces[e.namespace] = true
+	x.insert(e, o.Sent)
+	return e, v
+}
+
+func (x *Index) shareHeader(h map[string][]string) *Header {
+	if x.header == nil || !x.header.same(h) {
+		x.header = newHeader(h)
+	}
+	return x.header
+}
+
+// FullPath is a request's path below the root namespace: the header's namespace and the URL path without /v1/. A request with its namespace in
+// the header and one with it in the path have the same.
+func FullPath(header vault.Namespace, urlPath string) string {
+	path := strings.TrimPrefix(strings.TrimPrefix(urlPath, "/"), "v1/")
+	if header == "" {
+		return path
+	}
+	return string(header) + path
+}
+
+// namespaceOf returns the full namespace of what was created. What the path alone cannot tell the lease id can: it begins with the request's
+// path as seen inside the namespace. A token's path begins with auth/ there.
+func namespaceOf(o *Offer, s *Secret) vault.Namespace {
+	inside := string(s.LeaseID.Path())
+	if s.LeaseID == "" {
+		_, inside = splitNamespace(o.Path)
+	}
+	prefix, ok := strings.CutSuffix(strings.TrimSuffix(o.Path, "/"), strings.TrimSuffix(inside, "/"))
+	if !ok || inside == "" || (prefix != "" && !strings.HasSuffix(prefix, "/")) {
+		return o.Namespace
+	}
+	return vault.Namespace(prefix)
+}
+
+func (x *Index) hangLease(e *Entry) {
+	x.byLease[e.leaseID] = e
+	if e.owner.leases == nil {
+		e.owner.leases = map[*Entry]struct{}{}
+	}
+	e.owner.leases[e] = struct{}{}
+}
+
+func (x *Index) hangToken(e *Entry, a *Auth) {
+	n := &node{id: a.Token.ID(), token: a.Token, accessor: a.Accessor, namespace: e.namespace, entry: e}
+	if a.Orphan {
+		e.owner = nil
+	}
+	if e.owner != nil {
+		n.parent = e.owner
+		n.parent.adopt(n)
+	}
+	e.token = n
+	x.tokens[n.id] = n
+	if n.accessor != "" {
+		x.byAccessor[n.accessor] = n
+	}
+}
+
+func (n *node) adopt(child *node) {
+	if n.children == nil {
+		n.children = map[*node]struct{}{}
+	}
+	n.children[child] = struct{}{}
+}
+
+// insert makes a hung entry visible and sets its alarm. When its key is taken (two answers for one request, side by side) the entry is
+// kept alive for the client that holds it, and hits go on answering with the first.
+func (x *Index) insert(e *Entry, sent time.Time) {
+	x.bytes += e.size()
+	x.entries++
+	e.alarm.entry = e
+	e.end.Store(sent.Add(e.life).UnixNano())
+	x.setAlarm(&e.alarm, renewAt(sent, e.life))
+	s := x.shardOf(&e.key)
+	s.mu.Lock()
+	if old := s.byKey[e.key]; old == nil || old.Remaining(sent) < time.Second {
+		s.byKey[e.key] = e
+	}
+	s.mu.Unlock()
+}
+
+// Hold registers the auto-auth token, so that what is created with it can be kept. The token it follows is dropped with all that hangs on
+// it, unless it lives on until a known end: then its leases do as well (Vault Agent forgets neither: hashicorp/vault#25712).
+func (x *Index) Hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace, previousEnds time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.auto != nil && x.auto.id == t.ID() {
+		return
+	}
+	if old := x.auto; old != nil {
+		old.auto = false
+		if previousEnds.IsZero() {
+			x.removeNode(old)
+		} else {
+			old.alarm.node = old
+			x.setAlarm(&old.alarm, previousEnds)
+		}
+	}
+	n := x.tokens[t.ID()]
+	if n == nil {
+		n = &node{id: t.ID(), token: t, accessor: accessor, namespace: ns}
+		x.tokens[n.id] = n
+		if accessor != "" {
+			x.byAccessor[accessor] = n
+		}
+		x.namespaces[ns] = true
+	}
+	n.auto, x.auto = true, n
+	x.dropAlarm(&n.alarm)
+}
+
+// Lose drops the auto-auth token and all that hangs on it: Vault does not know it any more.
+func (x *Index) Lose(t vault.Token) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := x.tokens[t.ID()]; n != nil {
+		x.removeNode(n)
+	}
+}
+
+// Stats tells how much is held: entries, their bytes as counted against the limit, and tokens in the tree.
+func (x *Index) Stats() (entries int, bytes int64, tokens int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.entries, x.bytes, len(x.tokens)
+}
