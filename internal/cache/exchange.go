@@ -1,0 +1,160 @@
+package cache
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/vault"
+)
+
+// exchange is one request that went to Vault because it may create what is kept.
+type exchange struct {
+	*Cache
+	offer  lease.Offer
+	flight *flight // nil when the request goes alone
+}
+
+// lead forwards for everyone who waits on fl. r carries the flight's context; client is that of the leader's own client.
+func (x *exchange) lead(w http.ResponseWriter, r *http.Request, id vault.Identity, fl *flight, client context.Context) error {
+	x.flight = fl
+	defer fl.cancel()
+	defer fl.finish(nil) // when no answer came: those who wait go on their own
+	stop := context.AfterFunc(client, func() { fl.leave(true) })
+	defer stop()
+	return x.forward(w, r, id)
+}
+
+func (x *exchange) forward(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
+	x.offer.Sent, x.offer.Epoch = time.Now(), x.index.Epoch()
+	return x.vault.Forward(w, r, id, x.inspect)
+}
+
+// inspect keeps the answer if it may be kept, and lets those go on who wait for it.
+func (x *exchange) inspect(resp *http.Response) error {
+	kept, final, err := x.keep(resp)
+	if err != nil {
+		return err
+	}
+	if x.flight != nil {
+		x.flight.finish(kept)
+	}
+	if kept == nil && final {
+		x.setAlone(x.offer.Key)
+	}
+	return x.pass(resp)
+}
+
+// keep offers the answer to the index. final tells that the same request will most likely not be kept the next time either.
+func (x *exchange) keep(resp *http.Response) (e *lease.Entry, final bool, err error) {
+	if !isSecret(resp) {
+		return nil, !transient(resp.StatusCode), nil
+	}
+	body, whole, err := readUpTo(resp.Body, resp.ContentLength, x.opt.MaxEntrySize)
+	if err != nil {
+		return nil, false, fmt.Errorf("read the answer: %w", err)
+	}
+	if !whole {
+		resp.Body = rejoin(body, resp.Body)
+		return nil, true, nil
+	}
+	_ = resp.Body.Close() // read to its end
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	plain, err := decoded(body, resp.Header.Get("Content-Encoding"), x.opt.MaxEntrySize)
+	if err != nil {
+		return nil, true, nil // in an encoding that is not ours to read
+	}
+	x.offer.RawHeader = resp.Header
+	x.offer.Answer = lease.Answer{Status: resp.StatusCode, Body: plain, Received: time.Now()}
+	e, verdict := x.index.Keep(x.offer)
+	return e, verdict != lease.Evicted && verdict != lease.Full, nil
+}
+
+// isSecret tells answers worth reading: the media type counts, not its parameters (balancers add a charset).
+func isSecret(resp *http.Response) bool {
+	if resp.StatusCode < http.StatusOK || resp.StatusCode >= http.StatusMultipleChoices || resp.Body == http.NoBody {
+		return false
+	}
+	contentType := resp.Header.Get("Content-Type")
+	if contentType == "application/json" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == "application/json"
+}
+
+// transient statuses say nothing about the next answer to the same request.
+func transient(status int) bool {
+	return status == http.StatusPreconditionFailed || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
+}
+
+// decoded undoes gzip, so that a hit can be written to any client.
+func decoded(body []byte, encoding string, limit int64) ([]byte, error) {
+	switch encoding {
+	case "", "identity":
+		return body, nil
+	case "gzip":
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, fmt.Errorf("decode the answer: %w", err)
+		}
+		plain, whole, err := readUpTo(z, -1, limit)
+		if err == nil && !whole {
+			err = fmt.Errorf("decoded answer is larger than %d bytes", limit)
+		}
+		return plain, err
+	default:
+		return nil, fmt.Errorf("content encoding %q", encoding)
+	}
+}
+
+// takeBody reads a request's body of up to limit bytes and makes it replayable. A larger one is put back together to be streamed.
+func takeBody(r *http.Request, limit int64) (body []byte, whole bool, err error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, true, nil
+	}
+	if r.ContentLength > limit {
+		return nil, false, nil
+	}
+	body, whole, err = readUpTo(r.Body, r.ContentLength, limit)
+	if err != nil {
+		return nil, false, fmt.Errorf("read the request's body: %w", err)
+	}
+	if !whole {
+		r.Body = rejoin(body, r.Body)
+		return nil, false, nil
+	}
+	r.ContentLength = int64(len(body))
+	r.TransferEncoding = nil
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	return body, true, nil
+}
+
+// readUpTo reads all of r when that is at most limit bytes; size is what r is said to hold, or -1.
+func readUpTo(r io.Reader, size, limit int64) (b []byte, whole bool, err error) {
+	if size > limit {
+		return nil, false, nil
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, max(size+bytes.MinRead, bytes.MinRead)))
+	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
+	return buf.Bytes(), n <= limit, err
+}
+
+// rejoin returns a body that begins with what was already read of rest.
+func rejoin(read []byte, rest io.ReadCloser) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(read), rest), rest}
+}
+
+// short is what ristretto knows a key by; the full key is the value.
+func short(key lease.Key) uint64 { return binary.LittleEndian.Uint64(key[:8]) }

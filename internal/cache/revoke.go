@@ -1,0 +1,92 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/vault"
+)
+
+// revoke forwards a revocation and evicts what it named before its answer is written: a revocation that Vault accepted is never
+// followed by a hit. When it stays open whether Vault has acted, it is taken to have: forgetting costs one request.
+func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity, op lease.Operation) error {
+	body, whole, err := takeBody(r, maxRevocation)
+	if err != nil {
+		return err
+	}
+	eviction, ok := op.Eviction(r.URL.RawQuery, body, id.Token)
+	switch {
+	case !whole:
+		eviction = lease.Eviction{Scope: lease.ScopeAll, Clear: true}
+	case !ok:
+		return c.vault.Forward(w, r, id, c.pass)
+	}
+	err = c.vault.Forward(w, r, id, func(resp *http.Response) error {
+		if mayHaveActed(resp.StatusCode) {
+			c.evict(eviction)
+		}
+		return c.pass(resp)
+	})
+	if err != nil && !neverSent(err) {
+		c.evict(eviction)
+	}
+	return err
+}
+
+// maxRevocation is Vault's own default limit of a request. If one is configured to take more, a revocation that is too large to be read empties
+// the cache.
+const maxRevocation = 32 << 20
+
+// mayHaveActed: 204, but also 202 (sync=false) and 200; and the errors behind which the request may have been carried out.
+func mayHaveActed(status int) bool {
+	switch status {
+	case http.StatusOK, http.StatusAccepted, http.StatusNoContent,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// neverSent tells errors after which Vault cannot have seen the request.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+func (c *Cache) evict(e lease.Eviction) {
+	_, auto := c.index.Evict(e)
+	if auto && c.tokens != nil {
+		c.tokens.Invalidate(c.tokens.Token())
+	}
+}
+
+// renew forwards a renewal. It is never answered from memory; a granted one moves the end of the entry it concerns
+// (hashicorp/vault#19684).
+func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
+	if _, _, err := takeBody(r, c.opt.MaxEntrySize); err != nil {
+		return err
+	}
+	sent := time.Now()
+	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
+		if isSecret(resp) {
+			body, whole, err := readUpTo(resp.Body, resp.ContentLength, c.opt.MaxEntrySize)
+			if err != nil {
+				return fmt.Errorf("read the answer: %w", err)
+			}
+			resp.Body = rejoin(body, resp.Body)
+			if plain, err := decoded(body, resp.Header.Get("Content-Encoding"), c.opt.MaxEntrySize); whole && err == nil {
+				c.index.Renewed(plain, sent)
+			}
+		}
+		if id.Injected {
+			if err := c.conceal(resp, id.Token); err != nil {
+				return err
+			}
+		}
+		return c.pass(resp)
+	})
+}

@@ -1,0 +1,106 @@
+package listener
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// keepAlive is the TCP keep-alive period of accepted connections, as Vault Proxy's.
+const keepAlive = 3 * time.Minute
+
+// Settings are those of one listener "tcp".
+type Settings struct {
+	Address           string        // host:port; port 0 takes a free one
+	CertFile, KeyFile string        // PEM; both empty serves plain HTTP
+	ReadHeaderTimeout time.Duration // these four as in net/http: 0 means no limit
+	ReadTimeout       time.Duration
+	WriteTimeout      time.Duration
+	IdleTimeout       time.Duration
+}
+
+// Open binds the socket. Nothing is accepted before Serve.
+func Open(ctx context.Context, s Settings) (net.Listener, error) {
+	config := net.ListenConfig{KeepAlive: keepAlive}
+	ln, err := config.Listen(ctx, network(s.Address), s.Address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listener: %s is in use by another process; stop it or choose another address", s.Address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listener: cannot listen on %s: %w; choose an address of this machine", s.Address, err)
+	}
+	if s.CertFile == "" {
+		return ln, nil
+	}
+	pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
+	if err != nil {
+		_ = ln.Close()
+		return nil, fmt.Errorf("listener: error loading TLS cert: %w; tls_cert_file and tls_key_file must be a PEM pair without passphrase", err)
+	}
+	return tls.NewListener(ln, &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"},
+	}), nil
+}
+
+// network keeps an IPv4 address to IPv4: 0.0.0.0 must not open the machine's IPv6 side as well.
+func network(address string) string {
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
+// Serve answers requests on ln until ctx ends, then lets those under way finish for at most grace and cuts the rest.
+func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, grace time.Duration, logger *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: s.ReadHeaderTimeout,
+		ReadTimeout:       s.ReadTimeout,
+		WriteTimeout:      s.WriteTimeout,
+		IdleTimeout:       s.IdleTimeout,
+		ErrorLog:          log.New(debugWriter{logger}, "", 0),
+	}
+	g, ended := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("listener: accept on %s: %w", ln.Addr(), err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ended.Done() // ctx is over by now, so draining needs a deadline of its own
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		if err := srv.Shutdown(drain); err != nil {
+			logger.Warn("requests under way were cut: shutdown_timeout has passed", slog.Duration("shutdown_timeout", grace))
+			return ignoreClosed(srv.Close())
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// debugWriter takes net/http's complaints about single connections (bad TLS handshakes, aborted handlers).
+type debugWriter struct{ log *slog.Logger }
+
+func (d debugWriter) Write(p []byte) (int, error) {
+	d.log.Debug("connection", slog.String("problem", string(p)))
+	return len(p), nil
+}

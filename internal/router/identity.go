@@ -1,0 +1,54 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"leasehold/internal/vault"
+)
+
+var (
+	errNoToken     = errors.New("auto-auth token not available yet; Leasehold keeps trying to log in, see its log for the reason")
+	errUnprintable = errors.New("the request's Vault token contains non-printable characters and cannot be used")
+)
+
+const bearer = "Bearer "
+
+// identify chooses the token of a request. A bearer token counts as the client's, as it does for Vault (Vault Proxy overlooks it and lends such
+// clients its own rights).
+func (rt *router) identify(r *http.Request) (vault.Identity, error) {
+	own := clientToken(r.Header)
+	if !own.Printable() {
+		return vault.Identity{}, errUnprintable
+	}
+	if rt.Tokens == nil || rt.opt.TokenUse == Never || (rt.opt.TokenUse == WhenAbsent && !own.IsZero()) {
+		return vault.Identity{Token: own}, nil
+	}
+	t := rt.Tokens.Token()
+	if t.IsZero() {
+		ctx, cancel := context.WithTimeout(r.Context(), rt.opt.TokenWait)
+		defer cancel()
+		var err error
+		if t, err = rt.Tokens.Await(ctx); err != nil {
+			if r.Context().Err() != nil {
+				return vault.Identity{}, context.Cause(r.Context())
+			}
+			return vault.Identity{}, errNoToken
+		}
+	}
+	return vault.Identity{Token: t, Injected: true}, nil
+}
+
+func clientToken(h http.Header) vault.Token {
+	if v := h["X-Vault-Token"]; len(v) > 0 && v[0] != "" {
+		return vault.NewToken(v[0])
+	}
+	for _, v := range h["Authorization"] {
+		if len(v) > len(bearer) && strings.EqualFold(v[:len(bearer)], bearer) {
+			return vault.NewToken(strings.TrimSpace(v[len(bearer):]))
+		}
+	}
+	return vault.Token{}
+}

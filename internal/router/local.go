@@ -1,0 +1,54 @@
+package router
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+)
+
+// maxClear bounds the body of a cache-clear.
+const maxClear = 1 << 20
+
+// clearCache serves cache-clear as Vault Proxy documents it.
+func (rt *router) clearCache(w http.ResponseWriter, r *http.Request) {
+	if rt.opt.CacheOff {
+		return // 200: nothing is cached
+	}
+	var q struct {
+		Type      string `json:"type"`
+		Value     string `json:"value"`
+		Namespace string `json:"namespace"`
+	}
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxClear)).Decode(&q)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("empty JSON provided")
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, "failed to parse JSON input: "+err.Error())
+		return
+	}
+	gone, err := rt.Clear.Clear(q.Type, q.Value, q.Namespace)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	rt.Log.Info("cache cleared", slog.String("type", q.Type), slog.Int("entries", gone))
+}
+
+// quit answers first: the stop that it begins lets this answer out.
+func (rt *router) quit(http.ResponseWriter, *http.Request) {
+	rt.Log.Info("quit was asked for")
+	rt.Quit()
+}
+
+// unknown answers for paths that are ours but, with this method or at all, name nothing on this listener.
+func (rt *router) unknown(w http.ResponseWriter, r *http.Request) {
+	if allow := rt.allow[r.URL.Path]; allow != "" {
+		w.Header().Set("Allow", allow)
+		writeError(w, http.StatusMethodNotAllowed, "method not allowed; use "+allow)
+		return
+	}
+	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, and what there is stands in api/openapi.yaml")
+}

@@ -1,0 +1,153 @@
+package router
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"leasehold/internal/vault"
+)
+
+// answerer answers requests meant for Vault. An error means that nothing was written.
+type answerer interface {
+	Answer(w http.ResponseWriter, r *http.Request, id vault.Identity) error
+}
+
+// clearer forgets cached entries; its errors are the caller's mistakes.
+type clearer interface {
+	Clear(kind, value, namespace string) (int, error)
+}
+
+// tokens gives the auto-auth token: Token without waiting, zero when there is none; Await waits for one.
+type tokens interface {
+	Token() vault.Token
+	Await(ctx context.Context) (vault.Token, error)
+}
+
+// TokenUse says when the auto-auth token replaces what a request carries.
+type TokenUse uint8
+
+const (
+	Never      TokenUse = iota // use_auto_auth_token = false
+	WhenAbsent                 // true: only when the request has no token
+	Force                      // "force": always
+)
+
+// Options are those of one listener.
+type Options struct {
+	MetricsOnly          bool          // serve metrics and nothing else
+	RequireRequestHeader bool          // refuse what lacks X-Vault-Request: true, our own endpoints included
+	EnableQuit           bool          // serve quit
+	CacheOff             bool          // cache-clear answers without doing anything
+	MaxRequestSize       int64         // bytes of a request's body; 0 or less means no limit
+	TokenUse             TokenUse      //
+	TokenWait            time.Duration // how long a request waits for the first login; 0 means 5 s
+}
+
+// Parts are what a router hands requests to.
+type Parts struct {
+	Answer  answerer
+	Clear   clearer
+	Tokens  tokens // nil without auto-auth
+	Metrics http.Handler
+	Quit    func()                                       // begins an orderly stop; harmless when called again
+	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
+	Log     *slog.Logger
+}
+
+type router struct {
+	Parts
+	opt   Options
+	allow map[string]string // our own paths → their methods, for the Allow header of a 405
+}
+
+// New returns the handler of one listener: a *chi.Mux, whose routes a test holds against the API's description.
+func New(p Parts, opt Options) *chi.Mux {
+	if opt.TokenWait == 0 {
+		opt.TokenWait = 5 * time.Second
+	}
+	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
+	m := chi.NewMux()
+	for _, app := range [...]string{"/agent/v1/", "/proxy/v1/"} {
+		rt.own(m, app+"metrics", rt.Metrics, http.MethodGet)
+		if opt.MetricsOnly {
+			continue
+		}
+		rt.own(m, app+"cache-clear", rt.guarded(rt.clearCache), http.MethodPost, http.MethodPut)
+		if opt.EnableQuit {
+			rt.own(m, app+"quit", rt.guarded(rt.quit), http.MethodPost)
+		}
+	}
+	rest := rt.guarded(rt.toVault)
+	if opt.MetricsOnly {
+		rest = http.NotFound
+	}
+	catchAll := func(w http.ResponseWriter, r *http.Request) {
+		if isOurs(r.URL.Path) {
+			rt.unknown(w, r)
+			return
+		}
+		rest(w, r)
+	}
+	// The path of what goes to Vault is never cleaned: chi matches it as it came. Paths that chi finds strange ("OPTIONS *") and methods that it
+	// does not know (LIST) are Vault's affair too.
+	m.HandleFunc("/*", catchAll)
+	m.NotFound(catchAll)
+	m.MethodNotAllowed(catchAll)
+	return m
+}
+
+func (rt *router) own(m *chi.Mux, path string, h http.Handler, methods ...string) {
+	for _, method := range methods {
+		m.Method(method, path, h)
+	}
+	rt.allow[path] = strings.Join(methods, ", ")
+}
+
+// isOurs tells paths that never go to Vault.
+func isOurs(path string) bool {
+	for _, app := range [...]string{"/agent", "/proxy"} {
+		if rest, ok := strings.CutPrefix(path, app); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// guarded applies what protects every endpoint but metrics.
+func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if rt.opt.RequireRequestHeader {
+			if v := r.Header["X-Vault-Request"]; len(v) != 1 || v[0] != "true" {
+				writeError(w, http.StatusPreconditionFailed, `missing "X-Vault-Request" header`)
+				return
+			}
+		}
+		if rt.opt.MaxRequestSize > 0 && r.Body != http.NoBody {
+			if r.ContentLength > rt.opt.MaxRequestSize {
+				rt.fail(w, r, &http.MaxBytesError{Limit: rt.opt.MaxRequestSize})
+				return
+			}
+			r.Body = http.MaxBytesReader(w, r.Body, rt.opt.MaxRequestSize)
+		}
+		next(w, r)
+	}
+}
+
+func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		writeError(w, http.StatusMethodNotAllowed, "CONNECT is not served: Leasehold is a proxy for Vault only; use its address as VAULT_ADDR")
+		return
+	}
+	id, err := rt.identify(r)
+	if err == nil {
+		err = rt.Answer.Answer(w, r, id)
+	}
+	if err != nil {
+		rt.fail(w, r, err)
+	}
+}

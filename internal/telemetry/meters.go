@@ -1,0 +1,161 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/otlptranslator"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+)
+
+// Holdings tells how much the lease index holds; it is asked at each scrape.
+type Holdings interface {
+	Stats() (entries int, bytes int64, tokens int)
+}
+
+// Meters counts. Each method is one atomic add, so that a hit costs no more; OpenTelemetry reads the counts when it is asked.
+type Meters struct {
+	hits, misses                 atomic.Int64
+	success, clientError, failed atomic.Int64
+	authSuccess, authFailure     atomic.Int64
+	authenticated                atomic.Int64
+	renewals, renewalsFailed     atomic.Int64
+
+	provider *sdk.MeterProvider
+	registry *prometheus.Registry
+}
+
+// New returns meters that also report what holdings holds.
+func New(holdings Holdings) (*Meters, error) {
+	m := &Meters{registry: prometheus.NewRegistry()}
+	exporter, err := otelprometheus.New(
+		otelprometheus.WithRegisterer(m.registry),
+		otelprometheus.WithoutScopeInfo(),
+		otelprometheus.WithoutTargetInfo(),
+		// Vault's own names have no _total, and dashboards know them so.
+		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithoutSuffixes),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("create the Prometheus exporter: %w", err)
+	}
+	m.provider = sdk.NewMeterProvider(sdk.WithReader(exporter))
+	if err := m.instruments(holdings); err != nil {
+		return nil, fmt.Errorf("create instruments: %w", err)
+	}
+	return m, nil
+}
+
+func (m *Meters) instruments(holdings Holdings) error {
+	meter := m.provider.Meter("leasehold")
+	// Vault Proxy documents proxy.* and emits agent.*: users have both.
+	for _, app := range [...]string{"vault.proxy.", "vault.agent."} {
+		for name, count := range map[string]*atomic.Int64{
+			"cache.hit": &m.hits, "cache.miss": &m.misses,
+			"proxy.success": &m.success, "proxy.client_error": &m.clientError, "proxy.error": &m.failed,
+			"auth.success": &m.authSuccess, "auth.failure": &m.authFailure,
+		} {
+			if err := counter(meter, app+name, count); err != nil {
+				return err
+			}
+		}
+		if err := gauge(meter, app+"authenticated", m.authenticated.Load); err != nil {
+			return err
+		}
+	}
+	for name, count := range map[string]*atomic.Int64{
+		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
+	} {
+		if err := counter(meter, name, count); err != nil {
+			return err
+		}
+	}
+	for name, read := range map[string]func() int64{
+		"leasehold.cache.entries": func() int64 { n, _, _ := holdings.Stats(); return int64(n) },
+		"leasehold.cache.bytes":   func() int64 { _, n, _ := holdings.Stats(); return n },
+		"leasehold.cache.tokens":  func() int64 { _, _, n := holdings.Stats(); return int64(n) },
+	} {
+		if err := gauge(meter, name, read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func counter(meter metric.Meter, name string, count *atomic.Int64) error {
+	_, err := meter.Int64ObservableCounter(name, metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(count.Load())
+		return nil
+	}))
+	return err
+}
+
+func gauge(meter metric.Meter, name string, read func() int64) error {
+	_, err := meter.Int64ObservableGauge(name, metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(read())
+		return nil
+	}))
+	return err
+}
+
+// Handler serves the counts as Prometheus text.
+func (m *Meters) Handler() http.Handler {
+	text := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if format := r.URL.Query().Get("format"); format != "" && format != "prometheus" {
+			http.Error(w, fmt.Sprintf("metric response format %q unknown; use prometheus", format), http.StatusBadRequest)
+			return
+		}
+		text.ServeHTTP(w, r)
+	})
+}
+
+// Close ends the meter provider.
+func (m *Meters) Close(ctx context.Context) error { return m.provider.Shutdown(ctx) }
+
+// Hit counts an answer from memory.
+func (m *Meters) Hit() { m.hits.Add(1) }
+
+// Miss counts a request that went to Vault although there is a cache.
+func (m *Meters) Miss() { m.misses.Add(1) }
+
+// Answered counts an answer by its status, hits included.
+func (m *Meters) Answered(status int) {
+	if status < http.StatusBadRequest {
+		m.success.Add(1)
+	} else {
+		m.clientError.Add(1)
+	}
+}
+
+// Failed counts a request for which Vault gave no answer.
+func (m *Meters) Failed() { m.failed.Add(1) }
+
+// AuthSuccess counts a login or renewal of the auto-auth token.
+func (m *Meters) AuthSuccess() { m.authSuccess.Add(1) }
+
+// AuthFailure counts a login or renewal of the auto-auth token that failed.
+func (m *Meters) AuthFailure() { m.authFailure.Add(1) }
+
+// Authenticated says whether an auto-auth token is held.
+func (m *Meters) Authenticated(held bool) {
+	if held {
+		m.authenticated.Store(1)
+	} else {
+		m.authenticated.Store(0)
+	}
+}
+
+// Renewal counts a renewal of a kept lease or token.
+func (m *Meters) Renewal(ok bool) {
+	if ok {
+		m.renewals.Add(1)
+	} else {
+		m.renewalsFailed.Add(1)
+	}
+}
