@@ -1,0 +1,172 @@
+package autoauth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"golang.org/x/sync/errgroup"
+
+	"leasehold/internal/vault"
+)
+
+// ErrDone is what Run returns when Options.ExitAfterAuth is satisfied. It is a success.
+var ErrDone = errors.New("logged in, and every sink has the token")
+
+// Method is one way to log in. The manager calls it from one goroutine.
+type Method interface {
+	// Login asks Vault for a token, once: the manager does the retrying. The client carries no token and the manager's
+	// namespace; it is made for this call, so headers and token set on it go no further.
+	Login(ctx context.Context, c *api.Client) (*api.Secret, error)
+	// Remedy completes the sentence "Vault refused the login ...;" for an answer with this HTTP status: what a person can do.
+	Remedy(status int) string
+}
+
+// Sink is a place outside the process that gets every new token.
+type Sink interface {
+	Name() string // for the log
+	Write(ctx context.Context, t vault.Token) error
+}
+
+// Observer hears which tokens are held. It is called from the manager's goroutine and must return quickly.
+type Observer interface {
+	// TokenHeld is called before requests can see a new token, and again for each renewal of it.
+	TokenHeld(Held)
+	// TokenLost is called when a token ended without a successor: it expired, or Vault no longer accepts it.
+	TokenLost(vault.Token)
+}
+
+// Meter counts logins and renewals that succeeded, and logins that failed or tokens that ended unrenewed.
+type Meter interface {
+	AuthSuccess()
+	AuthFailure()
+}
+
+// Held is a token the manager holds.
+type Held struct {
+	Token    vault.Token
+	Accessor vault.Accessor
+	Policies []string
+	Grant    vault.Grant // as of the last login or renewal
+	Expires  time.Time   // zero: never. Counted from before the request, so Vault does not forget the token earlier.
+
+	// Previous is the token this one replaces; zero at the first login, and when a login or renewal brought the same token.
+	Previous      vault.Token
+	PreviousAlive bool // Previous has, as far as is known, not ended
+}
+
+// Options tune a Manager.
+type Options struct {
+	Namespace  vault.Namespace // of the logins, and so of the token; default: the root
+	MinBackoff time.Duration   // first pause after a failure, and least time between two logins; default 1 s
+	MaxBackoff time.Duration   // longest pause; default 5 min, never less than MinBackoff
+
+	ExitOnErr     bool // Run returns the error of the first login that fails, be it the first login or a later one
+	ExitAfterAuth bool // Run returns ErrDone when every sink has a token
+
+	Sinks     []Sink
+	Observers []Observer
+	Meter     Meter // nil: nothing is counted
+}
+
+// Manager holds one token and keeps it good. Its methods may be called from any goroutine.
+type Manager struct {
+	client  *api.Client
+	method  Method
+	log     *slog.Logger
+	opts    Options
+	writers []*writer
+
+	slot    *slot
+	ready   chan struct{} // closed at the first token
+	revoked chan struct{} // capacity 1: tells Run that Invalidate emptied the slot
+
+	// The rest belongs to the goroutine of Run.
+	held      Held        // zero Token: none
+	lost      vault.Token // what was held before, when nothing is
+	plan      plan
+	notBefore time.Time // of the next login
+	logins    backoff
+	renewals  backoff
+}
+
+// NewManager makes a manager that logs in with method. The client becomes the manager's own: its retries are switched off,
+// for the manager's backoff is the only one. Its token, if any, is never sent.
+func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) *Manager {
+	if o.MinBackoff <= 0 {
+		o.MinBackoff = time.Second
+	}
+	if o.MaxBackoff <= 0 {
+		o.MaxBackoff = 5 * time.Minute
+	}
+	o.MaxBackoff = max(o.MaxBackoff, o.MinBackoff)
+	client.SetMaxRetries(0)
+	m := &Manager{
+		client:   client,
+		method:   method,
+		log:      log,
+		opts:     o,
+		slot:     newSlot(),
+		ready:    make(chan struct{}),
+		revoked:  make(chan struct{}, 1),
+		logins:   backoff{min: o.MinBackoff, max: o.MaxBackoff},
+		renewals: backoff{min: o.MinBackoff, max: o.MaxBackoff},
+	}
+	for _, s := range o.Sinks {
+		m.writers = append(m.writers, newWriter(s, log))
+	}
+	return m
+}
+
+// Run logs in and keeps the token until ctx ends, which is a success. It returns ErrDone for Options.ExitAfterAuth, or the
+// failed login's error for Options.ExitOnErr; that one is a vault.ErrRefused when Vault said no. Call it once.
+func (m *Manager) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.live(ctx) })
+	for _, w := range m.writers {
+		g.Go(func() error { return w.run(ctx) })
+	}
+	if m.opts.ExitAfterAuth {
+		g.Go(func() error { return m.awaitStored(ctx) })
+	}
+	return g.Wait()
+}
+
+// Token returns the current token, or the zero Token when none is held. It takes no lock and allocates nothing.
+func (m *Manager) Token() vault.Token { return m.slot.get() }
+
+// Await returns the current token, waiting for one until ctx ends.
+func (m *Manager) Await(ctx context.Context) (vault.Token, error) { return m.slot.await(ctx) }
+
+// Ready is closed when the first token is held.
+func (m *Manager) Ready() <-chan struct{} { return m.ready }
+
+// Invalidate says that Vault no longer accepts t. If t is the current token it is dropped here and now, and the manager logs in
+// again; otherwise nothing happens. It does not block, and any number of callers cause one login.
+func (m *Manager) Invalidate(t vault.Token) {
+	if !m.slot.drop(t) {
+		return
+	}
+	select {
+	case m.revoked <- struct{}{}:
+	default: // a notice is waiting already, and Run will look at the slot
+	}
+}
+
+// awaitStored returns ErrDone once every sink has stored a token: at the first login when there are no sinks.
+func (m *Manager) awaitStored(ctx context.Context) error {
+	steps := []<-chan struct{}{m.ready}
+	for _, w := range m.writers {
+		steps = append(steps, w.stored)
+	}
+	for _, step := range steps {
+		select {
+		case <-step:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return ErrDone
+}

@@ -1,0 +1,2 @@
+// Package static uses one token given at start, as an orchestrator injects it.
+package static

@@ -1,0 +1,2 @@
+// Package tokenfile takes the token from a file that someone else keeps good.
+package tokenfile

@@ -1,0 +1,61 @@
+package autoauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/hashicorp/vault/api"
+
+	"leasehold/internal/vault"
+)
+
+// askForToken logs in once.
+func (m *Manager) askForToken(ctx context.Context) (answer, error) {
+	var counter useCounter
+	secret, err := m.method.Login(ctx, m.cleanClient().WithResponseCallbacks(counter.tap))
+	if err != nil {
+		return answer{}, explain(err, "login", m.method.Remedy)
+	}
+	a, err := readAnswer(secret)
+	if err != nil {
+		return answer{}, explain(err, "login", m.method.Remedy)
+	}
+	if n := counter.uses(); n > 0 {
+		m.log.Warn("every few requests will need a new login; set token_num_uses=0 on the role",
+			"accessor", a.accessor, "num_uses", n)
+	}
+	return a, nil
+}
+
+var errNoGrant = errors.New("Vault's answer has no auth object")
+
+// askForRenewal renews the held token once, by as much as Vault wants to give. It ends with the token's life.
+func (m *Manager) askForRenewal(ctx context.Context) (vault.Grant, error) {
+	ctx, cancel := context.WithDeadline(ctx, m.held.Expires)
+	defer cancel()
+	secret, err := m.cleanClient().Auth().Token().RenewTokenAsSelfWithContext(ctx, m.held.Token.Reveal(), 0)
+	if err == nil && (secret == nil || secret.Auth == nil) {
+		err = errNoGrant
+	}
+	if err != nil {
+		return vault.Grant{}, explain(err, "renewal", renewalRemedy)
+	}
+	return readGrant(secret)
+}
+
+func renewalRemedy(status int) string {
+	if status == http.StatusForbidden {
+		return "if the token is alive, it lacks a policy that may update auth/token/renew-self"
+	}
+	return ""
+}
+
+// cleanClient returns a client for one exchange: without a token, and with headers of its own, so that what a login sets is
+// not there at the next one (AUT-3, AUT-4). VAULT_WRAP_TTL, which vault/api would apply, is not meant for logins.
+func (m *Manager) cleanClient() *api.Client {
+	c := m.client.WithNamespace(string(m.opts.Namespace))
+	c.ClearToken()
+	c.SetWrappingLookupFunc(func(string, string) string { return "" })
+	return c
+}

@@ -1,0 +1,203 @@
+package file
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"leasehold/internal/vault"
+)
+
+// DefaultMode lets the owner write and the group read.
+const DefaultMode fs.FileMode = 0o640
+
+// Options tune a Sink.
+type Options struct {
+	Mode  fs.FileMode // permission bits, whatever the umask; default DefaultMode
+	Owner string      // name or number; default: the process's. Ignored on Windows, as is Group
+	Group string
+}
+
+// Sink is a file with the bare token, without a newline. Readers see the old token or the new one, and nothing between.
+type Sink struct {
+	path     string
+	mode     fs.FileMode
+	uid, gid int // -1: as it is
+}
+
+// Open checks that a token can be stored at path, by writing and removing a file beside it. It also removes what a crash
+// in the middle of a write left behind. The file at path is not touched.
+func Open(path string, o Options) (*Sink, error) {
+	s := &Sink{path: path, mode: o.Mode, uid: -1, gid: -1}
+	if s.mode == 0 {
+		s.mode = DefaultMode
+	}
+	var err error
+	if runtime.GOOS != "windows" {
+		if s.uid, err = number(o.Owner, ownerID); err != nil {
+			return nil, fmt.Errorf("%s: owner: %w", s.Name(), err)
+		}
+		if s.gid, err = number(o.Group, groupID); err != nil {
+			return nil, fmt.Errorf("%s: group: %w", s.Name(), err)
+		}
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name(), err)
+	}
+	return s, nil
+}
+
+// Name names the sink in the log.
+func (s *Sink) Name() string { return "file " + s.path }
+
+// Write replaces the file. After an error the file holds the old token, or the new one if only the disk's confirmation failed.
+func (s *Sink) Write(ctx context.Context, t vault.Token) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	temp, err := s.writeTemp(t.Reveal())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, s.path); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// check does everything that Write does, except to replace the file.
+func (s *Sink) check() error {
+	dir := filepath.Dir(s.path)
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("directory %s does not exist; create it, writable for uid %d", dir, os.Geteuid())
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory; choose a path in one", dir)
+	}
+	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
+		return errors.New("it is a directory; name a file in it")
+	}
+	if err := s.removeLeftovers(); err != nil {
+		return fmt.Errorf("remove temporary files of an earlier run: %w", err)
+	}
+	temp, err := s.writeTemp("write check")
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; let uid %d write to %s and set the configured owner, group and mode", err, os.Geteuid(), dir)
+	case err != nil:
+		return err
+	}
+	return os.Remove(temp)
+}
+
+// writeTemp stores content beside the target and returns the file's path. After an error there is no such file.
+func (s *Sink) writeTemp(content string) (path string, err error) {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	path = s.path + ".tmp." + hex.EncodeToString(random[:])
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}()
+	if err := s.fill(f, content); err != nil {
+		return "", errors.Join(err, f.Close())
+	}
+	return path, f.Close()
+}
+
+func (s *Sink) fill(f *os.File, content string) error {
+	// The owner first: with the final mode, the process's own group could open the file in between.
+	if s.uid != -1 || s.gid != -1 {
+		if err := f.Chown(s.uid, s.gid); err != nil {
+			return err
+		}
+	}
+	if err := f.Chmod(s.mode); err != nil { // the mode of OpenFile would be cut by the umask (AUT-18)
+		return err
+	}
+	if _, err := f.WriteString(content); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// tempSuffix is how the temporary files of any run end.
+var tempSuffix = regexp.MustCompile(`^\.tmp\.[0-9a-f]{8}$`)
+
+func (s *Sink) removeLeftovers() error {
+	dir, base := filepath.Split(s.path)
+	entries, err := os.ReadDir(filepath.Clean(dir))
+	if err != nil {
+		return nil // a directory may be writable without being readable
+	}
+	for _, e := range entries {
+		suffix, ours := strings.CutPrefix(e.Name(), base)
+		if !ours || !tempSuffix.MatchString(suffix) || !e.Type().IsRegular() {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncDir makes a rename in dir survive a power failure. Windows has no such call.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// number returns the id that a name stands for, or the number itself; -1 for "".
+func number(name string, lookup func(string) (string, error)) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if n, err := strconv.Atoi(name); err == nil {
+		return n, nil
+	}
+	id, err := lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(id)
+}
+
+func ownerID(name string) (string, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.Uid, nil
+}
+
+func groupID(name string) (string, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return "", err
+	}
+	return g.Gid, nil
+}

@@ -1,0 +1,224 @@
+package autoauth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"leasehold/internal/vault"
+)
+
+// state is one step of the manager's life. It works or waits, and names the next step; nil ends the life.
+type state func(context.Context) (state, error)
+
+// live takes the steps. From login, a token leads to watch; from there the token's end or a planned login leads back to login,
+// and a planned renewal to renew; from renew, back to watch, or to login when Vault says that the token is gone.
+func (m *Manager) live(ctx context.Context) error {
+	for step := state(m.login); step != nil; {
+		var err error
+		if step, err = step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// login asks Vault for a token. One that is still held stays in use meanwhile.
+func (m *Manager) login(ctx context.Context) (state, error) {
+	if !m.pauseUntil(ctx, m.notBefore) {
+		return nil, nil
+	}
+	started := time.Now()
+	a, err := m.askForToken(ctx)
+	if err == nil {
+		m.notBefore = started.Add(m.opts.MinBackoff)
+		m.logins.reset()
+		m.hold(a, started)
+		return m.watch, nil
+	}
+	if ctx.Err() != nil {
+		return nil, nil
+	}
+	m.countFailure()
+	if m.opts.ExitOnErr {
+		return nil, err
+	}
+	pause := m.logins.next()
+	m.log.Error("login failed", "error", err, "next_attempt_in", pause)
+	if !m.pauseUntil(ctx, time.Now().Add(pause)) {
+		return nil, nil
+	}
+	return m.login, nil
+}
+
+// watch waits for the planned renewal or login, or for the token's end.
+func (m *Manager) watch(ctx context.Context) (state, error) {
+	switch m.idle(ctx, m.plan.at) {
+	case stopped:
+		return nil, nil
+	case due:
+		if m.plan.renew {
+			return m.renew, nil
+		}
+	}
+	return m.login, nil
+}
+
+// renew tries once to prolong the held token. A failure gives the token up only if Vault says that it is gone: while Vault is
+// away, the token is still good for all its remaining life (hashicorp/vault#10918).
+func (m *Manager) renew(ctx context.Context) (state, error) {
+	started := time.Now()
+	grant, err := m.askForRenewal(ctx)
+	switch {
+	case err == nil:
+		m.prolong(grant, started)
+	case ctx.Err() != nil:
+		return nil, nil
+	case tokenGone(err):
+		m.slot.drop(m.held.Token)
+		m.lose(err.Error())
+		return m.login, nil
+	case errors.Is(err, vault.ErrRefused):
+		// Asking again would get the same answer: a policy without auth/token/renew-self is the usual reason.
+		m.plan = planFor(vault.Grant{TTL: m.held.Grant.TTL}, m.held.Expires.Add(-m.held.Grant.TTL))
+		m.log.Warn("token will not be renewed", "error", err, "accessor", m.held.Accessor, "next_login_in", time.Until(m.plan.at))
+	default:
+		left := time.Until(m.held.Expires)
+		pause := min(m.renewals.next(), max(left/2, m.opts.MinBackoff)) // more attempts, not fewer, as the end comes near
+		m.plan.at = time.Now().Add(pause)
+		m.log.Warn("renewal failed", "error", err, "accessor", m.held.Accessor, "next_attempt_in", pause, "token_ends_in", left)
+	}
+	return m.watch, nil
+}
+
+// event is what ended a wait.
+type event int
+
+const (
+	stopped event = iota // ctx ended
+	due                  // the time came
+	lost                 // the held token ended
+)
+
+// idle waits until at, the zero time being never, and sees to it that a held token which ends meanwhile is not used any longer.
+func (m *Manager) idle(ctx context.Context, at time.Time) event {
+	for {
+		until := at
+		if end := m.held.Expires; !end.IsZero() && (until.IsZero() || end.Before(until)) {
+			until = end
+		}
+		var timer <-chan time.Time // nil: waits for ever
+		if !until.IsZero() {
+			timer = time.After(time.Until(until))
+		}
+		select {
+		case <-ctx.Done():
+			return stopped
+		case <-m.revoked:
+			if !m.held.Token.IsZero() && m.slot.get().IsZero() {
+				m.lose("Vault no longer accepts it")
+				return lost
+			}
+		case <-timer:
+			if m.expired() {
+				m.countFailure()
+				m.slot.drop(m.held.Token)
+				m.lose("it expired")
+				return lost
+			}
+			return due
+		}
+	}
+}
+
+// pauseUntil waits until at whatever becomes of the held token. It reports false when ctx ended.
+func (m *Manager) pauseUntil(ctx context.Context, at time.Time) bool {
+	if !time.Now().Before(at) {
+		return ctx.Err() == nil
+	}
+	for {
+		switch m.idle(ctx, at) {
+		case stopped:
+			return false
+		case due:
+			return true
+		}
+	}
+}
+
+func (m *Manager) expired() bool {
+	return !m.held.Expires.IsZero() && !time.Now().Before(m.held.Expires)
+}
+
+// hold makes the answer's token the current one.
+func (m *Manager) hold(a answer, started time.Time) {
+	h := Held{Token: a.token, Accessor: a.accessor, Policies: a.policies, Grant: a.grant, Expires: ending(started, a.grant.TTL)}
+	previous, alive := m.lost, false
+	if !m.held.Token.IsZero() {
+		previous, alive = m.held.Token, !m.expired() && m.slot.get().Equal(m.held.Token)
+	}
+	if !previous.Equal(h.Token) {
+		h.Previous, h.PreviousAlive = previous, alive
+	}
+	m.held, m.lost, m.plan = h, vault.Token{}, planFor(h.Grant, started)
+	m.renewals.reset()
+
+	// Observers first: no request may use a token that the lease index has not heard of.
+	m.announce()
+	m.slot.put(h.Token)
+	for _, w := range m.writers {
+		w.offer(h.Token)
+	}
+	select {
+	case <-m.ready:
+	default:
+		close(m.ready)
+	}
+	m.countSuccess()
+	m.log.With(m.plan.attr()).Info("logged in to Vault", "accessor", h.Accessor, "policies", h.Policies,
+		"namespace", m.opts.Namespace, "ttl", h.Grant.TTL, "renewable", h.Grant.Renewable)
+}
+
+// prolong notes a renewal that succeeded at Vault.
+func (m *Manager) prolong(g vault.Grant, started time.Time) {
+	m.renewals.reset()
+	m.countSuccess()
+	capped := g.TTL < m.held.Grant.TTL // the max TTL is in sight: no renewal will reach further
+	if g.TTL == 0 {
+		m.plan = plan{at: started} // Vault has rounded down: what had an end keeps it
+	} else {
+		m.plan = planFor(vault.Grant{TTL: g.TTL, Renewable: g.Renewable && !capped}, started)
+		m.held.Grant, m.held.Expires = g, ending(started, g.TTL)
+	}
+	m.held.Previous, m.held.PreviousAlive = vault.Token{}, false
+	m.announce()
+	m.log.With(m.plan.attr()).Info("token renewed", "accessor", m.held.Accessor, "ttl", g.TTL)
+}
+
+// lose notes that the held token, already out of the slot, has ended.
+func (m *Manager) lose(reason string) {
+	m.log.Warn("token lost", "accessor", m.held.Accessor, "reason", reason)
+	m.lost = m.held.Token
+	m.held, m.plan = Held{}, plan{}
+	for _, o := range m.opts.Observers {
+		o.TokenLost(m.lost)
+	}
+}
+
+func (m *Manager) announce() {
+	for _, o := range m.opts.Observers {
+		o.TokenHeld(m.held)
+	}
+}
+
+func (m *Manager) countSuccess() {
+	if m.opts.Meter != nil {
+		m.opts.Meter.AuthSuccess()
+	}
+}
+
+func (m *Manager) countFailure() {
+	if m.opts.Meter != nil {
+		m.opts.Meter.AuthFailure()
+	}
+}
