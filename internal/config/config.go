@@ -1,0 +1,151 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"time"
+)
+
+// LevelTrace is log_level "trace", one step below slog's debug.
+const LevelTrace = slog.LevelDebug - 4
+
+// Defaults that are numbers or paths of Vault's; the others stand in the tables.
+const (
+	defaultListenAddress  = "127.0.0.1:8200"
+	defaultMaxRequestSize = 32 << 20 // bytes, as Vault's server has it
+	defaultMaxEntrySize   = 1 << 20  // bytes
+	defaultRetries        = 12
+	defaultTokenJWT       = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+)
+
+// Options are what the command line and the environment add to the file.
+type Options struct {
+	Path          string                      // the file of -config; blanks around it do not count
+	LookupEnv     func(string) (string, bool) // nil means os.LookupEnv; a variable that is set but empty counts as unset
+	LogLevel      string                      // -log-level; "" means not given
+	LogFormat     string                      // -log-format; "" means not given
+	ExitAfterAuth *bool                       // -exit-after-auth; nil means not given
+}
+
+// Config is a configuration without problems: every default is filled in and every rule of Vault about it holds.
+type Config struct {
+	Vault           Vault
+	AutoAuth        *AutoAuth // nil without an auto_auth stanza
+	APIProxy        APIProxy
+	Cache           *Cache // nil without a cache stanza: nothing is cached
+	Listeners       []Listener
+	PIDFile         string     // "" means none
+	LogLevel        slog.Level // flag before VAULT_LOG_LEVEL before file; info by default
+	LogFormat       string     // "standard" or "json"; precedence as LogLevel
+	ExitAfterAuth   bool
+	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
+	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
+}
+
+// Vault is the vault stanza as written. The environment's precedence over the address and TLS settings is upstream's to apply.
+type Vault struct {
+	Pos           Pos    // zero without a vault stanza
+	Address       string // IP literals normalised; "" means not given
+	CACert        string
+	CAPath        string
+	ClientCert    string
+	ClientKey     string
+	TLSServerName string
+	TLSSkipVerify bool
+	Namespace     string // as written: Vault does not canonicalise this one
+	NumRetries    int    // retries after the first try: 12 when absent or 0, none when negative
+}
+
+// AutoAuth is the auto_auth stanza.
+type AutoAuth struct {
+	Pos                    Pos
+	Method                 Method
+	Sinks                  []Sink
+	ReauthOnNewCredentials bool
+}
+
+// Method says how to log in. Its settings are checked against the table of its type.
+type Method struct {
+	Pos        Pos
+	Type       string // "approle" or "token_file"
+	MountPath  string // "auth/<type>" by default, without a slash at either end
+	Namespace  string // canonical: "" or ending in a slash
+	MinBackoff time.Duration
+	MaxBackoff time.Duration // never below MinBackoff
+	ExitOnErr  bool
+	Settings   Settings // the config block
+}
+
+// Sink is a file that receives the auto-auth token.
+type Sink struct {
+	Pos   Pos
+	Type  string // "file"
+	Path  string
+	Mode  os.FileMode // permission bits; 0640 by default
+	Owner string      // a name or a numeric id; "" means the process's own
+	Group string      // as Owner
+}
+
+// TokenUse says when a request carries the auto-auth token: api_proxy.use_auto_auth_token.
+type TokenUse uint8
+
+// The values of use_auto_auth_token: false, true and "force".
+const (
+	Never      TokenUse = iota // the client's token or none
+	WhenAbsent                 // the auto-auth token for requests that bring no token
+	Force                      // the auto-auth token always
+)
+
+// String returns the value as it is written in a file.
+func (u TokenUse) String() string {
+	switch u {
+	case WhenAbsent:
+		return "true"
+	case Force:
+		return "force"
+	default:
+		return "false"
+	}
+}
+
+// APIProxy is the api_proxy stanza, together with what the Agent's legacy keys in cache say about it.
+type APIProxy struct {
+	Pos              Pos // zero without an api_proxy stanza
+	UseAutoAuthToken TokenUse
+}
+
+// Cache is the cache stanza; its presence turns caching on.
+type Cache struct {
+	Pos                Pos
+	ReportRemainingTTL bool     // report_remaining_ttl: answer with the seconds a lease has left; true by default
+	MaxEntrySize       int64    // max_entry_size: bytes of one kept answer; 1 MiB by default
+	Persist            *Persist // nil means memory only
+}
+
+// Persist is the persist block of a cache.
+type Persist struct {
+	Pos                     Pos
+	Type                    string // "kubernetes" or "file"
+	Path                    string // a directory; whether it exists is found out when the state file is opened
+	KeepAfterImport         bool
+	ExitOnErr               bool
+	ServiceAccountTokenFile string // "kubernetes": the token whose content seals the key
+	KeyFile                 string // "file": where the key is
+}
+
+// Listener is one tcp listener.
+type Listener struct {
+	Pos                  Pos
+	Address              string // host:port, IP literals normalised; 127.0.0.1:8200 by default
+	TLSDisable           bool
+	TLSCertFile          string // both files are given unless TLSDisable
+	TLSKeyFile           string
+	MetricsOnly          bool // role = "metrics_only"
+	RequireRequestHeader bool
+	EnableQuit           bool          // enable_quit of agent_api or proxy_api
+	ReadHeaderTimeout    time.Duration // http_read_header_timeout, 10s by default
+	ReadTimeout          time.Duration // http_read_timeout, 30s by default
+	WriteTimeout         time.Duration // http_write_timeout; 0, the default, means none
+	IdleTimeout          time.Duration // http_idle_timeout, 5m by default
+	MaxRequestSize       int64         // bytes; 32 MiB by default, -1 means no limit
+}

@@ -1,0 +1,138 @@
+package config
+
+import "time"
+
+// The language of Vault Proxy and Vault Agent 1.21, stanza by stanza. A key that is missing here is unknown to Vault too,
+// or to its documentation; Leasehold's own keys are marked.
+
+var (
+	serverOnly  = rule{kind: anything, standing: noEffect, because: "only a Vault server reads it"}
+	noneInVault = rule{kind: anything, standing: noEffect, because: "it has none in Vault Proxy either"}
+	notYet      = rule{kind: anything, standing: noEffect, because: "it is not built yet"}
+	unixOnly    = rule{kind: anything, standing: noEffect, because: "only unix listeners have it, and they are not built yet"}
+	stderrOnly  = rule{kind: anything, standing: noEffect, because: "logs go to standard error only"}
+	noTemplates = rule{block: several, standing: refused, remedy: "remove the stanza, or keep Vault Agent for it"}
+)
+
+var topKeys = table{
+	"vault":      {block: single},
+	"auto_auth":  {block: single},
+	"api_proxy":  {block: single},
+	"cache":      {block: single},
+	"listener":   {block: several},
+	"pid_file":   {kind: text},
+	"log_level":  {kind: text},
+	"log_format": {kind: text},
+
+	"exit_after_auth":  {kind: boolean},
+	"shutdown_timeout": {kind: duration, preset: 10 * time.Second}, // ours
+
+	"template":        noTemplates,
+	"env_template":    noTemplates,
+	"exec":            noTemplates,
+	"template_config": {block: single, standing: noEffect, because: "there are no templates yet"},
+	"telemetry":       {block: single, standing: noEffect, because: "it is not built yet"},
+}.
+	with(notYet, "disable_idle_connections", "disable_keep_alives").
+	with(stderrOnly, "log_file", "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files").
+	with(noneInVault, "disable_mlock", "cluster_name", "default_max_request_duration", "administrative_namespace_path").
+	with(serverOnly, "storage", "ha_storage", "backend", "seal", "hsm", "kms", "entropy", "user_lockout", "cloud", "ui", "api_addr", "cluster_addr", "plugin_directory", "plugin_tmpdir", "plugin_file_uid", "plugin_file_permissions", "max_lease_ttl",
+		"default_lease_ttl", "raw_storage_endpoint", "introspection_endpoint", "disable_cache", "cache_size", "disable_clustering",
+		"disable_performance_standby", "disable_sealwrap", "disable_indexing", "disable_sentinel_trace", "disable_printable_check",
+		"enable_response_header_hostname", "enable_response_header_raft_node_id", "license_path", "service_registration", "sentinel",
+		"reporting", "replication", "experiments", "detect_deadlocks", "imprecise_lease_role_tracking", "enable_post_unseal_trace",
+		"post_unseal_trace_directory")
+
+var vaultKeys = table{
+	"address":         {kind: text, example: `"https://vault.example:8200"`},
+	"ca_cert":         {kind: text},
+	"ca_path":         {kind: text},
+	"client_cert":     {kind: text},
+	"client_key":      {kind: text},
+	"tls_skip_verify": {kind: boolean},
+	"tls_server_name": {kind: text},
+	"namespace":       {kind: text},
+	"retry":           {block: single},
+}
+
+var retryKeys = table{
+	"num_retries": {kind: whole},
+}
+
+// consistencyKeys stand in api_proxy, and in the Agent's legacy form in cache.
+var consistencyKeys = table{
+	"enforce_consistency": {kind: oneOf("never", "always"), standing: refused, remedy: `write enforce_consistency = "never", or keep Vault Proxy for it`},
+	"when_inconsistent": {kind: oneOf("fail", "retry", "forward"), standing: noEffect,
+		because: `it belongs to enforce_consistency = "always", which is not built yet`},
+}
+
+var apiProxyKeys = table{
+	"use_auto_auth_token":          {kind: tokenUse},
+	"prepend_configured_namespace": {kind: boolean, standing: refused, remedy: "let clients send X-Vault-Namespace themselves"},
+	"enforce_consistency":          consistencyKeys["enforce_consistency"],
+	"when_inconsistent":            consistencyKeys["when_inconsistent"],
+}
+
+var cacheKeys = table{
+	"persist":              {block: single},
+	"report_remaining_ttl": {kind: boolean, preset: true},                                 // ours
+	"max_entry_size":       {kind: size, preset: int64(defaultMaxEntrySize), floor: true}, // ours
+
+	"cache_static_secrets":            {kind: boolean, standing: refused, remedy: "set it to false: static secrets pass through uncached"},
+	"disable_caching_dynamic_secrets": {kind: boolean},
+	"static_secret_token_capability_refresh_interval": {kind: duration, standing: noEffect,
+		because: "it belongs to cache_static_secrets, which is not built yet"},
+	"static_secret_token_capability_refresh_behavior": {kind: oneOf("optimistic", "pessimistic"), standing: noEffect,
+		because: "it belongs to cache_static_secrets, which is not built yet"},
+
+	"use_auto_auth_token": {kind: tokenUse, standing: deprecated, remedy: "write it in an api_proxy stanza"},
+	"enforce_consistency": consistencyKeys["enforce_consistency"],
+	"when_inconsistent":   consistencyKeys["when_inconsistent"],
+}
+
+var persistKeys = table{
+	"type":                       {kind: text},
+	"path":                       {kind: text, required: true, example: `"/vault/agent-cache"`},
+	"keep_after_import":          {kind: boolean},
+	"exit_on_err":                {kind: boolean},
+	"service_account_token_file": {kind: text, preset: defaultTokenJWT},
+	"key_file":                   {kind: text}, // ours
+}
+
+var listenerKeys = table{
+	"type":                     {kind: text},
+	"address":                  {kind: text, preset: defaultListenAddress, example: `"127.0.0.1:8200"`},
+	"role":                     {kind: oneOf("default", "metrics_only")},
+	"require_request_header":   {kind: boolean},
+	"agent_api":                {block: single},
+	"proxy_api":                {block: single},
+	"tls_disable":              {kind: boolean},
+	"tls_cert_file":            {kind: text},
+	"tls_key_file":             {kind: text},
+	"http_read_header_timeout": {kind: backoff, preset: 10 * time.Second, floor: true},
+	"http_read_timeout":        {kind: backoff, preset: 30 * time.Second, floor: true},
+	"http_write_timeout":       {kind: backoff, floor: true},
+	"http_idle_timeout":        {kind: backoff, preset: 5 * time.Minute, floor: true},
+	"max_request_size":         {kind: limit},
+
+	"tls_min_version":                    {kind: oneOf("tls12", "tls10", "tls11", "tls13"), standing: refused, remedy: `remove it: TLS 1.2 is the minimum`},
+	"tls_max_version":                    {kind: oneOf("tls13", "tls10", "tls11", "tls12"), standing: refused, remedy: `remove it: TLS 1.3 is the maximum`},
+	"tls_cipher_suites":                  {kind: text, standing: refused, remedy: "remove it: Go's default suites are used"},
+	"tls_require_and_verify_client_cert": {kind: boolean, standing: refused, remedy: "set it to false and guard the port in another way"},
+
+	"max_request_duration": {kind: duration, standing: noEffect, because: "it is not built yet"},
+}.
+	with(notYet, "tls_client_ca_file", "tls_disable_client_certs").
+	with(unixOnly, "socket_mode", "socket_user", "socket_group").
+	with(noneInVault, "x_forwarded_for_authorized_addrs", "x_forwarded_for_hop_skips", "x_forwarded_for_reject_not_present",
+		"x_forwarded_for_reject_not_authorized", "x_forwarded_for_client_cert_header", "x_forwarded_for_client_cert_header_decoders",
+		"proxy_protocol_behavior", "proxy_protocol_authorized_addrs").
+	with(serverOnly, "purpose", "cluster_address", "cors_enabled", "cors_allowed_origins", "cors_allowed_headers",
+		"custom_response_headers", "chroot_namespace", "redact_addresses", "redact_cluster_name", "redact_version",
+		"disable_request_limiter", "disable_replication_status_endpoints", "max_json_depth", "max_json_string_value_length",
+		"max_json_object_entry_count", "max_json_array_element_count", "telemetry", "profiling", "inflight_requests_logging")
+
+// quitKeys are those of a listener's agent_api and proxy_api.
+var quitKeys = table{
+	"enable_quit": {kind: boolean},
+}

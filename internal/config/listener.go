@@ -1,0 +1,67 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// listeners reads every listener stanza.
+func (d *decoder) listeners(top section) []Listener {
+	var all []Listener
+	for _, b := range typed(top.blocks["listener"], listenerKeys) {
+		all = append(all, d.listener(b))
+	}
+	return all
+}
+
+func (d *decoder) listener(b block) Listener {
+	s := d.section("listener", b, listenerKeys)
+	agentQuit, proxyQuit := d.enableQuit(s, "agent_api"), d.enableQuit(s, "proxy_api")
+	l := Listener{
+		Pos:                  s.pos,
+		Address:              normalizeAddress(s.String("address")),
+		TLSDisable:           s.Bool("tls_disable"),
+		TLSCertFile:          s.String("tls_cert_file"),
+		TLSKeyFile:           s.String("tls_key_file"),
+		MetricsOnly:          s.String("role") == "metrics_only",
+		RequireRequestHeader: s.Bool("require_request_header"),
+		EnableQuit:           agentQuit || proxyQuit,
+		ReadHeaderTimeout:    s.Duration("http_read_header_timeout"),
+		ReadTimeout:          s.Duration("http_read_timeout"),
+		WriteTimeout:         s.Duration("http_write_timeout"),
+		IdleTimeout:          s.Duration("http_idle_timeout"),
+		MaxRequestSize:       setting[int64](s.Settings, "max_request_size"),
+	}
+	if l.MaxRequestSize == 0 {
+		l.MaxRequestSize = defaultMaxRequestSize
+	}
+	switch t := d.typeOf(s, b); t {
+	case "tcp":
+		d.checkTCP(s, l)
+	case "unix":
+		d.fail(s.problem(s.pos, `type "unix" is not built yet`, `use listener "tcp"`))
+	case "":
+		d.fail(s.problem(s.pos, "listener type must be specified", `write listener "tcp" { ... }`))
+	default:
+		d.fail(s.problem(s.pos, fmt.Sprintf("unsupported listener type %q", clip(t)), `use listener "tcp"`))
+	}
+	return l
+}
+
+func (d *decoder) checkTCP(s section, l Listener) {
+	switch {
+	case strings.Contains(l.Address, "{{"):
+		d.fail(s.problem(s.place("address"), "address templates are not built yet", listenerKeys["address"].assign("address")))
+	case !listenable(l.Address):
+		d.fail(s.problem(s.place("address"), fmt.Sprintf("address must be host:port, not %q", clip(l.Address)), listenerKeys["address"].assign("address")))
+	}
+	if !l.TLSDisable && (l.TLSCertFile == "" || l.TLSKeyFile == "") {
+		d.fail(s.problem(s.pos, "TLS is on, and needs tls_cert_file and tls_key_file", "give both files, or write tls_disable = true"))
+	}
+}
+
+// enableQuit reads a listener's agent_api or proxy_api: either name enables quit here.
+func (d *decoder) enableQuit(listener section, key string) bool {
+	b, ok := d.only(listener, key)
+	return ok && d.section("listener."+key, b, quitKeys).Bool("enable_quit")
+}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Pos is a place in a configuration file. The zero Pos is the place of flags and environment variables.
+type Pos struct {
+	File   string
+	Line   int // from 1; 0 means the file as a whole
+	Column int // from 1, in characters
+}
+
+// String returns "file:line", or "file" for the file as a whole.
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Problem is one thing that is wrong, where it is, and what to do about it.
+type Problem struct {
+	Pos    Pos
+	Stanza string // the top-level stanza, the flag or the variable; "" for a top-level key
+	Text   string
+	Remedy string
+}
+
+// String returns the problem on one line: "proxy.hcl:3: vault: what is wrong; what to do".
+func (p Problem) String() string {
+	var b strings.Builder
+	for _, part := range []string{p.Pos.String(), p.Stanza} {
+		if part != "" {
+			b.WriteString(part + ": ")
+		}
+	}
+	b.WriteString(p.Text)
+	if p.Remedy != "" {
+		b.WriteString("; " + p.Remedy)
+	}
+	return b.String()
+}
+
+// Problems is the error of [Load] and [Parse]. It carries the warnings too, because the misspelt key that a
+// warning names is often the reason for the error next to it.
+type Problems struct {
+	Errors   []Problem // at least one, in file order
+	Warnings []Problem // in file order
+}
+
+// Error joins the errors, one a line. Warnings are not in it.
+func (p *Problems) Error() string {
+	lines := make([]string, len(p.Errors))
+	for i, e := range p.Errors {
+		lines[i] = e.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// report collects what is found while a file is read.
+type report struct {
+	errors   []Problem
+	warnings []Problem
+}
+
+func (r *report) fail(p Problem) { r.errors = append(r.errors, p) }
+func (r *report) warn(p Problem) { r.warnings = append(r.warnings, p) }
+
+// result sorts what was found. The error is nil when there were only warnings.
+func (r *report) result() ([]Problem, error) {
+	slices.SortStableFunc(r.errors, byPlace)
+	slices.SortStableFunc(r.warnings, byPlace)
+	if len(r.errors) > 0 {
+		return nil, &Problems{Errors: r.errors, Warnings: r.warnings}
+	}
+	return r.warnings, nil
+}
+
+func byPlace(a, b Problem) int {
+	return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+}

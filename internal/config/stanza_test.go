@@ -1,0 +1,181 @@
+package config_test
+
+import "testing"
+
+func TestBrokenAutoAuth(t *testing.T) {
+	for name, tc := range map[string]struct{ src, want string }{
+		"no method": {
+			"auto_auth {\n" + tokenSink + "}\n",
+			`t.hcl:1: auto_auth: one and only one "method" block is required; write for example method "approle" { ... }`,
+		},
+		"two methods": {
+			"auto_auth {\n" + approle + approle + tokenSink + "}\n",
+			`t.hcl:3: auto_auth: one and only one "method" block is required; write for example method "approle" { ... }`,
+		},
+		"method without a type": {
+			"auto_auth {\n  method {}\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: auth method type must be specified; write for example method "approle" { ... }`,
+		},
+		"method misspelt": {
+			"auto_auth {\n  method \"aprole\" {}\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: unknown auth method "aprole"; did you mean "approle"?`,
+		},
+		"method nobody knows": {
+			"auto_auth {\n  method \"carrierpigeon\" {}\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: unknown auth method "carrierpigeon"; use approle or token_file`,
+		},
+		"method not built yet, and incomplete": {
+			"auto_auth {\n  method \"kubernetes\" {}\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: auth method "kubernetes" is not built yet; use approle or token_file` + "\n" +
+				`t.hcl:2: auto_auth: method.config.role is required; write for example role = "..."`,
+		},
+		"secret of a wrong type": {
+			"auto_auth {\n  method \"aws\" {\n    config = {\n      type = \"iam\"\n      role = \"r\"\n      secret_key = 12345\n    }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: auth method "aws" is not built yet; use approle or token_file` + "\n" +
+				`t.hcl:6: auto_auth: method.config.secret_key must be text, not a number; write for example secret_key = "..."`,
+		},
+		"approle without a role": {
+			"auto_auth {\n  method \"approle\" {}\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: method.config.role_id_file_path is required; write for example role_id_file_path = "/etc/leasehold/role-id"`,
+		},
+		"approle with an empty role": {
+			"auto_auth {\n  method \"approle\" {\n    config = { role_id_file_path = \"\" }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:3: auto_auth: method.config.role_id_file_path must not be empty; write for example role_id_file_path = "/etc/leasehold/role-id"`,
+		},
+		"approle with a wrapped secret id": {
+			"auto_auth {\n  method \"approle\" {\n    config = {\n      role_id_file_path = \"r\"\n      secret_id_response_wrapping_path = \"p\"\n    }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:5: auto_auth: method.config.secret_id_response_wrapping_path is not built yet; put the secret id itself into the file at secret_id_file_path`,
+		},
+		"token_file without a file": {
+			"auto_auth {\n  method \"token_file\" { config = { token_file_path = 7 } }\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: method.config.token_file_path must be text, not 7; write for example token_file_path = "/run/vault-token"`,
+		},
+		"wrapped login": {
+			"auto_auth {\n  method \"approle\" {\n    wrap_ttl = \"5m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:3: auto_auth: method.wrap_ttl is not built yet; remove it: the token itself is handed out`,
+		},
+		"back-off upside down": {
+			"auto_auth {\n  method \"approle\" {\n    min_backoff = \"10m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:3: auto_auth: method.min_backoff cannot be greater than max_backoff; write at most 5m0s, or raise max_backoff`,
+		},
+		"nothing to do with the token": {
+			"auto_auth {\n" + approle + "}\n",
+			"t.hcl:1: auto_auth: auto_auth requires at least one sink, api_proxy.use_auto_auth_token=true, or cache.cache_static_secrets=true; " +
+				`add sink "file" { ... }, or api_proxy { use_auto_auth_token = true }`,
+		},
+		"sink of an unknown type": {
+			"auto_auth {\n" + approle + "  sink \"pipe\" {}\n  sink {}\n}\n",
+			`t.hcl:3: auto_auth: unknown sink type "pipe"; use sink "file"` + "\n" +
+				`t.hcl:4: auto_auth: sink type must be specified; write sink "file" { ... }`,
+		},
+		"sink without a path": {
+			"auto_auth {\n" + approle + "  sink \"file\" {}\n}\n",
+			`t.hcl:3: auto_auth: sink.config.path is required; write for example path = "/run/leasehold/token"`,
+		},
+		"sink that wraps and encrypts": {
+			"auto_auth {\n" + approle + "  sink \"file\" {\n    wrap_ttl = \"5m\"\n    dh_type = \"curve25519\"\n    dh_path = \"p\"\n    config = { path = \"t\" }\n  }\n}\n",
+			`t.hcl:4: auto_auth: sink.wrap_ttl is not built yet; remove the sink, or write a bare token` + "\n" +
+				`t.hcl:5: auto_auth: sink.dh_type is not built yet; remove the sink, or write a bare token` + "\n" +
+				`t.hcl:6: auto_auth: sink.dh_path is not built yet; remove the sink, or write a bare token`,
+		},
+		"mode that forgot its zero": {
+			"auto_auth {\n" + approle + "  sink \"file\" { config = {\n    path = \"t\"\n    mode = 640\n  } }\n}\n",
+			`t.hcl:5: auto_auth: sink.config.mode must be octal permission bits up to 0777, not 640; write for example mode = "0640"`,
+		},
+		"mode in words": {
+			"auto_auth {\n" + approle + "  sink \"file\" { config = {\n    path = \"t\"\n    mode = \"rw-\"\n    owner = -1\n  } }\n}\n",
+			`t.hcl:5: auto_auth: sink.config.mode must be octal permission bits up to 0777, not "rw-"; write for example mode = "0640"` + "\n" +
+				`t.hcl:6: auto_auth: sink.config.owner must be a name or a number, not -1; write for example owner = "app"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) { wantProblems(t, tc.src, tc.want) })
+	}
+}
+
+func TestBrokenListenerAndCache(t *testing.T) {
+	for name, tc := range map[string]struct{ src, want string }{
+		"unix": {
+			"listener \"unix\" {\n  address = \"/run/proxy.sock\"\n}\n",
+			`t.hcl:1: listener: type "unix" is not built yet; use listener "tcp"`,
+		},
+		"no type":    {"listener {}\n", `t.hcl:1: listener: listener type must be specified; write listener "tcp" { ... }`},
+		"other type": {"listener \"udp\" {}\n", `t.hcl:1: listener: unsupported listener type "udp"; use listener "tcp"`},
+		"TLS without its files": {
+			"listener \"tcp\" {\n  tls_cert_file = \"c.pem\"\n}\n",
+			`t.hcl:1: listener: TLS is on, and needs tls_cert_file and tls_key_file; give both files, or write tls_disable = true`,
+		},
+		"address without a port": {
+			"listener \"tcp\" {\n  tls_disable = true\n  address = \"127.0.0.1\"\n}\n",
+			`t.hcl:3: listener: address must be host:port, not "127.0.0.1"; write for example address = "127.0.0.1:8200"`,
+		},
+		"port that does not exist": {
+			"listener \"tcp\" {\n  tls_disable = true\n  address = \"127.0.0.1:82000\"\n}\n",
+			`t.hcl:3: listener: address must be host:port, not "127.0.0.1:82000"; write for example address = "127.0.0.1:8200"`,
+		},
+		"address template": {
+			"listener \"tcp\" {\n  tls_disable = true\n  address = \"{{ GetPrivateIP }}:8200\"\n}\n",
+			`t.hcl:3: listener: address templates are not built yet; write for example address = "127.0.0.1:8200"`,
+		},
+		"role": {
+			"listener \"tcp\" {\n  tls_disable = true\n  role = \"metrics\"\n}\n",
+			`t.hcl:3: listener: role must be "default" or "metrics_only", not "metrics"; write for example role = "default"`,
+		},
+		"mutual TLS": {
+			"listener \"tcp\" {\n  tls_cert_file = \"c\"\n  tls_key_file = \"k\"\n  tls_require_and_verify_client_cert = true\n  tls_min_version = \"tls13\"\n}\n",
+			`t.hcl:4: listener: tls_require_and_verify_client_cert is not built yet; set it to false and guard the port in another way` + "\n" +
+				`t.hcl:5: listener: tls_min_version is not built yet; remove it: TLS 1.2 is the minimum`,
+		},
+		"both quit blocks are read": {
+			"listener \"tcp\" {\n  tls_disable = true\n  agent_api { enable_quit = true }\n  proxy_api { enable_quit = \"x\" }\n}\n",
+			`t.hcl:4: listener: proxy_api.enable_quit must be true or false, not "x"; write for example enable_quit = true`,
+		},
+		"size": {
+			"listener \"tcp\" {\n  tls_disable = true\n  max_request_size = \"32 apples\"\n}\n",
+			`t.hcl:3: listener: max_request_size must be a number of bytes, or -1 for no limit, not "32 apples"; write for example max_request_size = "32MiB"`,
+		},
+		"cache without a listener": {
+			"cache {}\n",
+			`t.hcl:1: cache: enabling the cache requires at least 1 listener to be defined; add listener "tcp" { ... }`,
+		},
+		"static secrets": {
+			"cache {\n  cache_static_secrets = true\n}\n" + tcp,
+			`t.hcl:2: cache: cache_static_secrets is not built yet; set it to false: static secrets pass through uncached`,
+		},
+		"cache of nothing": {
+			"cache {\n  disable_caching_dynamic_secrets = true\n}\n" + tcp,
+			`t.hcl:2: cache: disable_caching_dynamic_secrets is true but cache_static_secrets is not: the cache would cache nothing; remove the cache stanza`,
+		},
+		"refresh behaviour": {
+			"cache {\n  static_secret_token_capability_refresh_behavior = \"hopeful\"\n}\n" + tcp,
+			`t.hcl:2: cache: static_secret_token_capability_refresh_behavior must be "optimistic" or "pessimistic", not "hopeful"; ` +
+				`write for example static_secret_token_capability_refresh_behavior = "optimistic"`,
+		},
+		"entry size": {
+			"cache {\n  max_entry_size = -1\n}\n" + tcp,
+			`t.hcl:2: cache: max_entry_size must be a number of bytes, not -1; write for example max_entry_size = "1MiB"`,
+		},
+		"token use in both stanzas": {
+			"auto_auth {\n" + approle + "}\napi_proxy {\n  use_auto_auth_token = true\n}\ncache {\n  use_auto_auth_token = true\n}\n" + tcp,
+			`t.hcl:8: cache: use_auto_auth_token is configured in both api_proxy and cache; remove it from cache`,
+		},
+		"persist without anything": {
+			"cache {\n  persist {}\n}\n" + tcp,
+			`t.hcl:2: cache: persist.path is required; write for example path = "/vault/agent-cache"` + "\n" +
+				`t.hcl:2: cache: persist type must be specified; write persist "kubernetes" { ... } or persist "file" { ... }`,
+		},
+		"persist of an unknown type": {
+			"cache {\n  persist \"redis\" { path = \"p\" }\n}\n" + tcp,
+			`t.hcl:2: cache: unknown persist type "redis"; write kubernetes or file`,
+		},
+		"persist in a file without a key": {
+			"cache {\n  persist \"file\" {\n    path = \"p\"\n  }\n}\n" + tcp,
+			`t.hcl:2: cache: persist.key_file is required with type "file"; write for example key_file = "/etc/leasehold/cache.key"`,
+		},
+		"persist of two types": {
+			"cache {\n  persist {\n    kubernetes { path = \"p\" }\n    file { path = \"p\", key_file = \"k\" }\n  }\n}\n" + tcp,
+			`t.hcl:4: cache: only one "persist" block is permitted; keep one type`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) { wantProblems(t, tc.src, tc.want) })
+	}
+}
