@@ -1,0 +1,122 @@
+// Command leasehold stands between applications and Vault: it logs in, forwards, and answers repeated requests for tokens and leases from a cache
+// that it keeps alive.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"leasehold/internal/config"
+	"leasehold/internal/daemon"
+	"leasehold/internal/telemetry"
+)
+
+// version is set by the build.
+var version = "dev"
+
+func main() {
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, release) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f, err := parseFlags(args, stderr)
+	if err != nil {
+		return exitCode(stderr, err)
+	}
+	if f.version {
+		_, _ = fmt.Fprintf(stdout, "leasehold %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return exitOK
+	}
+	if f.config == "" {
+		return exitCode(stderr, quick(ctx, f, stdout, stderr))
+	}
+	return exitCode(stderr, serve(ctx, f, stderr))
+}
+
+// serve runs the daemon of a configuration file.
+func serve(ctx context.Context, f flags, stderr io.Writer) error {
+	cfg, err := config.Load(config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, ExitAfterAuth: f.exitAfterAuth})
+	if err != nil {
+		var problems *config.Problems
+		if errors.As(err, &problems) {
+			for _, w := range problems.Warnings {
+				_, _ = fmt.Fprintln(stderr, "warning:", w)
+			}
+		}
+		return err
+	}
+	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
+	for _, w := range cfg.Warnings {
+		log.Warn(w.String())
+	}
+	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log})
+}
+
+// quick runs the daemon without a configuration file and tells the user what to try.
+func quick(ctx context.Context, f flags, stdout, stderr io.Writer) error {
+	token, err := daemon.QuickToken()
+	if err != nil {
+		return err
+	}
+	level := slog.LevelWarn // the lines on stdout say what there is to say
+	if f.logLevel != "" {
+		if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+			return fmt.Errorf("-log-level: %w; use debug, info, warn or error", err)
+		}
+	}
+	return daemon.Run(ctx, daemon.Quick(level), daemon.Options{
+		Version: version, Token: token, Log: telemetry.NewLogger(stderr, level, f.logFormat),
+		Ready: func(s daemon.Started) {
+			_, _ = fmt.Fprintf(stdout, quickText, version, s.Vault, s.Listeners[0], s.Accessor, s.Listeners[0])
+		},
+	})
+}
+
+const quickText = `Leasehold %s stands in front of %s and listens on %s.
+Requests without a token carry yours (accessor %s); repeated requests for leases are answered from the cache. Ctrl-C ends it.
+Try next:
+  export VAULT_ADDR=%s
+  curl -i "$VAULT_ADDR/v1/sys/health"    # then read something that gives a lease, twice: X-Cache: MISS, then HIT
+`
+
+// flags are the command line.
+type flags struct {
+	config, logLevel, logFormat string
+	exitAfterAuth               *bool
+	version                     bool
+}
+
+var errUsage = errors.New("usage")
+
+func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
+	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.StringVar(&f.config, "config", "", "configuration `FILE` of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
+	set.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error (VAULT_LOG_LEVEL, log_level)")
+	set.StringVar(&f.logFormat, "log-format", "", "standard or json (VAULT_LOG_FORMAT, log_format)")
+	exitAfterAuth := set.Bool("exit-after-auth", false, "exit once the token is in all sinks (exit_after_auth)")
+	set.BoolVar(&f.version, "version", false, "print the version and exit")
+	if err := set.Parse(args); err != nil {
+		return f, errors.Join(errUsage, err)
+	}
+	if set.NArg() > 0 {
+		return f, fmt.Errorf("%q is not a flag; a configuration file is given as -config=FILE", set.Arg(0))
+	}
+	set.Visit(func(given *flag.Flag) {
+		if given.Name == "exit-after-auth" {
+			f.exitAfterAuth = exitAfterAuth
+		}
+	})
+	return f, nil
+}

@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"leasehold/internal/autoauth"
+	"leasehold/internal/config"
+	"leasehold/internal/lease"
+	"leasehold/internal/listener"
+	"leasehold/internal/router"
+	"leasehold/internal/vault"
+)
+
+// Options are what a daemon needs beyond its configuration.
+type Options struct {
+	Version string
+	Log     *slog.Logger
+	Token   vault.Token // used instead of auto_auth when there is no configuration file
+
+	// Ready is called once: the listeners are bound, and an auto-auth token is held if there is to be one. It may be nil.
+	Ready func(Started)
+}
+
+// Started is what a daemon that is ready tells about itself.
+type Started struct {
+	Vault     string   // the address of Vault
+	Listeners []string // URLs
+	Accessor  vault.Accessor
+}
+
+// Run serves until ctx ends, quit is asked for, or a part fails. It returns nil for the first two, after requests under way have finished or
+// shutdown_timeout has passed, and with exit_after_auth once every sink has the token.
+func Run(ctx context.Context, cfg *config.Config, o Options) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	p, err := build(cfg, o)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	sockets, err := p.listen(ctx)
+	if err != nil {
+		return err
+	}
+	if cfg.PIDFile != "" {
+		remove, err := writePID(cfg.PIDFile)
+		if err != nil {
+			closeAll(sockets)
+			return err
+		}
+		defer remove()
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for i, ln := range sockets {
+		g.Go(func() error {
+			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], stop), settings(cfg.Listeners[i]), cfg.ShutdownTimeout, o.Log)
+		})
+	}
+	g.Go(func() error { return lease.NewClock(p.index, p.upstream, o.Log, p.meters.Renewal).Run(ctx) })
+	if p.tokens != nil {
+		g.Go(func() error { return p.tokens.Run(ctx) })
+	}
+	g.Go(func() error { return p.announce(ctx, sockets) })
+	if err := g.Wait(); err != nil && !errors.Is(err, autoauth.ErrDone) {
+		return err
+	}
+	o.Log.Info("stopped")
+	return nil
+}
+
+// listen binds every listener of the configuration, or none.
+func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) {
+	for _, l := range p.cfg.Listeners {
+		ln, err := listener.Open(ctx, settings(l))
+		if err != nil {
+			closeAll(sockets)
+			return nil, fmt.Errorf("%s%w", place(l.Pos), err)
+		}
+		sockets = append(sockets, ln)
+		p.log.Info("listening", slog.String("address", ln.Addr().String()), slog.Bool("tls", !l.TLSDisable))
+		if p.pointsAt(ln.Addr()) {
+			closeAll(sockets)
+			return nil, fmt.Errorf("%sVault's address %s is Leasehold's own listener; set VAULT_ADDR or vault.address to Vault itself",
+				place(p.cfg.Vault.Pos), p.upstream.Address())
+		}
+	}
+	return sockets, nil
+}
+
+// announce waits for the first login and tells that the daemon is ready.
+func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
+	started := Started{Vault: p.upstream.Address()}
+	if p.tokens != nil {
+		select {
+		case <-p.tokens.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+		started.Accessor = p.held.accessor()
+	}
+	for i, ln := range sockets {
+		scheme := "https://"
+		if p.cfg.Listeners[i].TLSDisable {
+			scheme = "http://"
+		}
+		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())
+	}
+	p.log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
+	if p.ready != nil {
+		p.ready(started)
+	}
+	return nil
+}
+
+// handler is the router of one listener.
+func (p *parts) handler(l config.Listener, stop func()) http.Handler {
+	routes := router.Parts{
+		Answer: p.cache, Clear: p.cache, Metrics: p.meters.Handler(), Quit: stop, Failed: p.failed, Log: p.log,
+	}
+	if p.tokens != nil { // a nil *Manager in an interface would not be nil
+		routes.Tokens = p.tokens
+	}
+	return router.New(routes, router.Options{
+		MetricsOnly:          l.MetricsOnly,
+		RequireRequestHeader: l.RequireRequestHeader,
+		EnableQuit:           l.EnableQuit,
+		CacheOff:             p.cfg.Cache == nil,
+		MaxRequestSize:       l.MaxRequestSize,
+		TokenUse:             tokenUse[p.cfg.APIProxy.UseAutoAuthToken],
+	})
+}
+
+// place is what an error about a stanza begins with; nothing when there is no file.
+func place(at config.Pos) string {
+	if at == (config.Pos{}) {
+		return ""
+	}
+	return at.String() + ": "
+}
+
+func closeAll(sockets []net.Listener) {
+	for _, ln := range sockets {
+		_ = ln.Close() // nothing was accepted on it
+	}
+}

@@ -1,0 +1,116 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+
+	"leasehold/internal/autoauth"
+	"leasehold/internal/cache"
+	"leasehold/internal/config"
+	"leasehold/internal/lease"
+	"leasehold/internal/listener"
+	"leasehold/internal/router"
+	"leasehold/internal/telemetry"
+	"leasehold/internal/upstream"
+)
+
+// parts are what a daemon is made of, in dependency order.
+type parts struct {
+	cfg   *config.Config
+	log   *slog.Logger
+	ready func(Started)
+
+	upstream *upstream.Client
+	index    *lease.Index
+	meters   *telemetry.Meters
+	held     *holder
+	tokens   *autoauth.Manager // nil without auto-auth
+	cache    *cache.Cache
+}
+
+// build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
+func build(cfg *config.Config, o Options) (p *parts, err error) {
+	p = &parts{cfg: cfg, log: o.Log, ready: o.Ready}
+	p.upstream, err = upstream.New(upstream.Settings{
+		Address: cfg.Vault.Address, CACert: cfg.Vault.CACert, CAPath: cfg.Vault.CAPath,
+		ClientCert: cfg.Vault.ClientCert, ClientKey: cfg.Vault.ClientKey,
+		TLSServerName: cfg.Vault.TLSServerName, TLSSkipVerify: cfg.Vault.TLSSkipVerify,
+		NumRetries: cfg.Vault.NumRetries, Product: "Leasehold/" + o.Version, Log: o.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s%w", place(cfg.Vault.Pos), err)
+	}
+	p.index = lease.NewIndex(lease.Options{OnFull: func() {
+		p.log.Warn("the cache is full: new leases pass through without being kept", slog.Int64("bytes", lease.DefaultMaxBytes))
+	}})
+	if p.meters, err = telemetry.New(p.index); err != nil {
+		return nil, err
+	}
+	p.held = &holder{index: p.index, meters: p.meters}
+	if p.tokens, err = p.manager(o); err != nil {
+		return nil, err
+	}
+	options := cache.Options{Off: cfg.Cache == nil}
+	if cfg.Cache != nil {
+		options.ReplayTTL, options.MaxEntrySize = !cfg.Cache.ReportRemainingTTL, cfg.Cache.MaxEntrySize
+	}
+	if p.tokens == nil {
+		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
+	} else {
+		p.cache, err = cache.New(p.index, p.upstream, p.tokens, p.meters, options)
+	}
+	return p, err
+}
+
+func (p *parts) close() {
+	p.cache.Close()
+	if err := p.meters.Close(context.Background()); err != nil {
+		p.log.Warn("metrics", slog.Any("error", err))
+	}
+}
+
+// failed is told of every request that got no answer from Vault.
+func (p *parts) failed(r *http.Request, status int, err error) {
+	p.meters.Failed()
+	level := slog.LevelWarn
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		level = slog.LevelDebug // the client left; nothing is wrong here
+	}
+	p.log.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
+}
+
+// pointsAt tells whether Vault's address is addr, which happens when a shell is set up for Leasehold's clients.
+func (p *parts) pointsAt(addr net.Addr) bool {
+	u, err := url.Parse(p.upstream.Address())
+	if err != nil || u.Port() == "" {
+		return false
+	}
+	_, port, err := net.SplitHostPort(addr.String())
+	if err != nil || port != u.Port() {
+		return false
+	}
+	host := u.Hostname()
+	ip := net.ParseIP(host)
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && (host == "localhost" && (tcp.IP.IsLoopback() || tcp.IP.IsUnspecified()) || ip != nil && (tcp.IP.Equal(ip) || tcp.IP.IsUnspecified() && ip.IsLoopback()))
+}
+
+func settings(l config.Listener) listener.Settings {
+	s := listener.Settings{
+		Address: l.Address, ReadHeaderTimeout: l.ReadHeaderTimeout, ReadTimeout: l.ReadTimeout,
+		WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout,
+	}
+	if !l.TLSDisable {
+		s.CertFile, s.KeyFile = l.TLSCertFile, l.TLSKeyFile
+	}
+	return s
+}
+
+var tokenUse = map[config.TokenUse]router.TokenUse{
+	config.Never: router.Never, config.WhenAbsent: router.WhenAbsent, config.Force: router.Force,
+}
