@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // serve runs the daemon of a configuration file.
 func serve(ctx context.Context, f flags, stderr io.Writer) error {
-	cfg, err := config.Load(config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, ExitAfterAuth: f.exitAfterAuth})
+	cfg, err := config.Load(f.options())
 	if err != nil {
 		var problems *config.Problems
 		if errors.As(err, &problems) {
@@ -60,7 +60,24 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	for _, w := range cfg.Warnings {
 		log.Warn(w.String())
 	}
+	outliveHangup(ctx, log)
 	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log})
+}
+
+// outliveHangup keeps SIGHUP, which users' unit files send for a reload, from ending the process.
+func outliveHangup(ctx context.Context, log *slog.Logger) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				log.Warn("SIGHUP changes nothing: reloading is not built yet; restart to apply a changed file")
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 }
 
 // quick runs the daemon without a configuration file and tells the user what to try.
@@ -69,14 +86,12 @@ func quick(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	level := slog.LevelWarn // the lines on stdout say what there is to say
-	if f.logLevel != "" {
-		if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-			return fmt.Errorf("-log-level: %w; use debug, info, warn or error", err)
-		}
+	cfg, err := daemon.Quick(f.options())
+	if err != nil {
+		return err
 	}
-	return daemon.Run(ctx, daemon.Quick(level), daemon.Options{
-		Version: version, Token: token, Log: telemetry.NewLogger(stderr, level, f.logFormat),
+	return daemon.Run(ctx, cfg, daemon.Options{
+		Version: version, Token: token, Log: telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat),
 		Ready: func(s daemon.Started) {
 			_, _ = fmt.Fprintf(stdout, quickText, version, s.Vault, s.Listeners[0], s.Accessor, s.Listeners[0])
 		},
@@ -95,6 +110,10 @@ type flags struct {
 	config, logLevel, logFormat string
 	exitAfterAuth               *bool
 	version                     bool
+}
+
+func (f flags) options() config.Options {
+	return config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, ExitAfterAuth: f.exitAfterAuth}
 }
 
 var errUsage = errors.New("usage")

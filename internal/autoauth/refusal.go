@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -23,6 +24,9 @@ type statusError struct {
 // a page of something between us and Vault might echo the request.
 func explain(err error, request string, remedy func(status int) string) error {
 	resp, ok := errors.AsType[*api.ResponseError](err)
+	if _, network := errors.AsType[*url.Error](err); network {
+		return fmt.Errorf("%s: %w; check that Vault runs there and that vault.address or VAULT_ADDR is right", request, err)
+	}
 	if !ok {
 		return fmt.Errorf("%s: %w", request, err)
 	}

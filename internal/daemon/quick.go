@@ -4,33 +4,34 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"leasehold/internal/config"
 	"leasehold/internal/vault"
 )
 
-// QuickAddress is where Leasehold listens when it is started without a configuration file.
-const QuickAddress = "127.0.0.1:8100"
+// quickFile is the configuration of a start without a file: the Vault of the environment on an address of its own, with the cache on. The log
+// is quiet, because what there is to say is printed for the user.
+const quickFile = `
+log_level = "warn"
+cache {}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+  proxy_api { enable_quit = true }
+}`
 
-// Quick is the configuration of a start without a file: the Vault of the environment, on QuickAddress, with the cache on and the user's own
-// token injected.
-func Quick(level slog.Level) *config.Config {
-	return &config.Config{
-		Vault:    config.Vault{NumRetries: 12},
-		APIProxy: config.APIProxy{UseAutoAuthToken: config.WhenAbsent},
-		Cache:    &config.Cache{ReportRemainingTTL: true},
-		Listeners: []config.Listener{{
-			Address: QuickAddress, TLSDisable: true, EnableQuit: true,
-			ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute, MaxRequestSize: 32 << 20,
-		}},
-		LogLevel:        level,
-		ShutdownTimeout: 10 * time.Second,
+// Quick returns the configuration of a start without a file, with the user's own token injected. Of o only the log settings count.
+func Quick(o config.Options) (*config.Config, error) {
+	cfg, err := config.Parse("", []byte(quickFile), o)
+	if err != nil {
+		return nil, err
 	}
+	cfg.APIProxy.UseAutoAuthToken = config.WhenAbsent // the file has no auto_auth for it: the token comes from QuickToken
+	cfg.Listeners[0].Pos = config.Pos{}
+	return cfg, nil
 }
 
 // QuickToken is the token that a start without a file injects: VAULT_TOKEN, else what `vault login` left in the home directory.

@@ -30,6 +30,7 @@ func (p *parts) manager(o Options) (*autoauth.Manager, error) {
 		Observers: []autoauth.Observer{p.held}, Meter: p.meters,
 	}
 	if p.cfg.AutoAuth == nil {
+		p.held.namespace = options.Namespace
 		return autoauth.NewManager(client, static.New(o.Token), p.log, options), nil
 	}
 	m := p.cfg.AutoAuth.Method

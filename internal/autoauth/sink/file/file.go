@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"leasehold/internal/vault"
 )
@@ -102,24 +103,19 @@ func (s *Sink) check() error {
 	return os.Remove(temp)
 }
 
-// writeTemp stores content beside the target and returns the file's path. After an error there is no such file.
-func (s *Sink) writeTemp(content string) (path string, err error) {
+// writeTemp stores content in a file beside the target and returns its path. After an error there is no such file.
+func (s *Sink) writeTemp(content string) (string, error) {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
-	path = s.path + ".tmp." + hex.EncodeToString(random[:])
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	temp := s.path + ".tmp." + hex.EncodeToString(random[:])
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(path))
-		}
-	}()
-	if err := s.fill(f, content); err != nil {
-		return "", errors.Join(err, f.Close())
+	if err := errors.Join(s.fill(f, content), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(temp))
 	}
-	return path, f.Close()
+	return temp, nil
 }
 
 func (s *Sink) fill(f *os.File, content string) error {
@@ -159,16 +155,24 @@ func (s *Sink) removeLeftovers() error {
 	return nil
 }
 
-// syncDir makes a rename in dir survive a power failure. Windows has no such call.
+// syncDir makes a rename in dir survive a power failure, where that can be asked for: not on Windows, not in a directory that
+// may be written but not read, and not on every file system.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}
 	d, err := os.Open(dir)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
 
 // number returns the id that a name stands for, or the number itself; -1 for "".
