@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -128,14 +129,14 @@ func (c *Client) host(ctx context.Context) string {
 // viaProxy reports whether the transport sends requests for origin to a forward proxy as they are, instead of tunnelling through it.
 func viaProxy(rt http.RoundTripper, origin *url.URL) (bool, error) {
 	t, ok := rt.(*http.Transport)
-	if !ok || t.Proxy == nil || origin.Scheme != "http" {
+	if !ok || t.Proxy == nil {
 		return false, nil
 	}
 	proxy, err := t.Proxy(&http.Request{URL: origin})
 	if err != nil {
-		return false, fmt.Errorf("environment: the forward proxy for %s cannot be used; write HTTP_PROXY like http://proxy.example:3128", origin)
+		return false, errors.New("environment: HTTP_PROXY or HTTPS_PROXY is not a URL; write it like http://proxy.example:3128")
 	}
-	return proxy != nil && (proxy.Scheme == "http" || proxy.Scheme == "https"), nil
+	return proxy != nil && origin.Scheme == "http" && (proxy.Scheme == "http" || proxy.Scheme == "https"), nil
 }
 
 // bufferPool lends the buffers through which bodies are copied.

@@ -20,10 +20,12 @@ import (
 // inspect, which may be nil, sees the answer before its first byte is written; it may replace the body and change headers. Its error is
 // returned as it is.
 //
-// When Forward returns an error, nothing was written to w: ErrTarget, context.Canceled when the client left, context.DeadlineExceeded when
-// Vault sent no headers within VAULT_CLIENT_TIMEOUT, a body's own error such as *http.MaxBytesError, or what the network said (a net.Error
-// mostly). A body that breaks off after the headers were written cannot be reported so: Forward then panics with http.ErrAbortHandler, which
-// an http.Server turns into a broken connection, so that a client never takes half an answer for a whole one.
+// When Forward returns an error, nothing was written to w, but for a tunnel whose client left at once. The error is or wraps ErrTarget,
+// context.Canceled when the client left, context.DeadlineExceeded when Vault sent no headers within VAULT_CLIENT_TIMEOUT (an upload starts
+// that time anew with each byte), a request body's own error such as *http.MaxBytesError, or what the network said, mostly a net.Error.
+//
+// A body that breaks off after the headers were written cannot be reported so: Forward then panics with http.ErrAbortHandler, which an
+// http.Server turns into a broken connection, so that a client never takes half an answer for a whole one.
 func (c *Client) Forward(w http.ResponseWriter, r *http.Request, id vault.Identity, inspect func(*http.Response) error) error {
 	t, err := target(r)
 	if err != nil {
@@ -62,8 +64,8 @@ type exchange struct {
 	url      *url.URL
 	header   http.Header // of the answer to the client
 	deadline time.Time   // for the headers of Vault's answer
-	timer    *time.Timer // cancels the exchange at the deadline
-	answered atomic.Bool // the headers are here, or never will be: the timer no longer counts
+	timer    *time.Timer // cancels the exchange when it fires before answered
+	answered atomic.Bool // the headers are here, or never will be: a stream may take as long as it likes
 	err      error
 }
 
@@ -156,7 +158,6 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err = x.try(r)
 	}
 	x.answered.Store(true)
-	x.timer.Stop()
 	if err == nil {
 		return resp, nil
 	}
@@ -179,6 +180,5 @@ func (x *exchange) modify(resp *http.Response) error {
 }
 
 func (x *exchange) fail(_ http.ResponseWriter, _ *http.Request, err error) {
-	delete(x.header, "Content-Type")
 	x.err = err
 }

@@ -81,7 +81,7 @@ func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vau
 	if err != nil {
 		return 0, nil, err
 	}
-	r.URL, r.Host = c.url(c.host(ctx), path, nil), c.origin.Host
+	r.URL = c.url(c.host(ctx), path, nil)
 	r.Header = http.Header{
 		"Content-Type":    {"application/json"},
 		"User-Agent":      {c.userAgent},

@@ -41,7 +41,5 @@ func (u *upload) abandon() bool {
 
 // extend gives Vault the whole time again: while a client is still sending, Vault cannot answer.
 func (x *exchange) extend() {
-	if !x.answered.Load() {
-		x.timer.Reset(x.client.timeout)
-	}
+	x.timer.Reset(x.client.timeout)
 }
