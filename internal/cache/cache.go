@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -43,6 +42,9 @@ type Options struct {
 	Off          bool  // nothing is kept or answered from memory: no cache stanza
 	ReplayTTL    bool  // hits repeat the stored lease_duration instead of what remains
 	MaxEntrySize int64 // bytes; 0 means DefaultMaxEntrySize
+
+	// KeySecret goes into every key. It must be the same after a restart if the index is restored; nil means a random one.
+	KeySecret *[32]byte
 }
 
 // Cache answers requests. It is safe for concurrent use. Close releases what NewCache started.
@@ -70,7 +72,7 @@ func New(index *lease.Index, v forwarder, tokens loser, m meter, opt Options) (*
 	if err != nil {
 		return nil, fmt.Errorf("create the memory of keys not worth waiting on: %w", err)
 	}
-	c := &Cache{index: index, vault: v, tokens: tokens, meter: m, opt: opt, keys: newKeyer(), alone: alone}
+	c := &Cache{index: index, vault: v, tokens: tokens, meter: m, opt: opt, keys: newKeyer(opt.KeySecret), alone: alone}
 	c.flights.byKey = map[lease.Key]*flight{}
 	return c, nil
 }
@@ -81,12 +83,13 @@ func (c *Cache) Close() { c.alone.Close() }
 // Answer writes the answer to r, which is sent with the token of id. An error means that nothing was written.
 func (c *Cache) Answer(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
 	op := lease.Describe(r.Method, r.URL.Path, r.Header.Get("X-Vault-Namespace"))
-	if id.Injected && aboutToken(r.URL.Path) && r.Header["X-Vault-Wrap-Ttl"] != nil {
+	concealing := id.Injected && aboutToken(r.URL.Path)
+	if concealing && r.Header["X-Vault-Wrap-Ttl"] != nil {
 		return ErrConcealed
 	}
 	switch op.Kind {
 	case lease.Creation:
-		if !c.opt.Off && !excluded(r) {
+		if !c.opt.Off && !excluded(r) && !concealing {
 			return c.create(w, r, id, op)
 		}
 	case lease.Renewal:
@@ -94,10 +97,8 @@ func (c *Cache) Answer(w http.ResponseWriter, r *http.Request, id vault.Identity
 	case lease.Revocation:
 		return c.revoke(w, r, id, op)
 	}
-	if id.Injected && aboutToken(r.URL.Path) {
-		return c.vault.Forward(w, r, id, func(resp *http.Response) error {
-			return errors.Join(c.conceal(resp, id.Token), c.pass(resp))
-		})
+	if concealing {
+		return c.lookup(w, r, id)
 	}
 	return c.vault.Forward(w, r, id, c.pass)
 }

@@ -5,9 +5,11 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"time"
 
@@ -123,27 +125,43 @@ func takeBody(r *http.Request, limit int64) (body []byte, whole bool, err error)
 	if r.ContentLength > limit {
 		return nil, false, nil
 	}
-	body, whole, err = readUpTo(r.Body, r.ContentLength, limit)
+	read, whole, err := readUpTo(r.Body, r.ContentLength, limit)
 	if err != nil {
-		return nil, false, fmt.Errorf("read the request's body: %w", err)
+		return nil, false, fmt.Errorf("%w: read the request's body: %w", uploadError{err}, err)
 	}
 	if !whole {
-		r.Body = rejoin(body, r.Body)
+		r.Body = rejoin(read, r.Body)
 		return nil, false, nil
 	}
-	r.ContentLength = int64(len(body))
+	r.ContentLength = int64(len(read))
 	r.TransferEncoding = nil
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(read)), nil }
 	r.Body, _ = r.GetBody()
-	return body, true, nil
+	return read, true, nil
 }
 
-// readUpTo reads all of r when that is at most limit bytes; size is what r is said to hold, or -1.
+// uploadError is a request's body that did not come: the client's fault, not Vault's.
+type uploadError struct{ cause error }
+
+func (e uploadError) Error() string { return "the request's body could not be read; send it again" }
+
+// ClientStatus is 408 for a body that came too slowly and 400 for one that broke off.
+func (e uploadError) ClientStatus() int {
+	var slow net.Error
+	if errors.As(e.cause, &slow) && slow.Timeout() {
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
+}
+
+// readUpTo reads all of r when that is at most limit bytes; size is what r is said to hold, or -1. Saying so costs a client nothing, so that memory
+// beyond a little is taken only for what has arrived.
 func readUpTo(r io.Reader, size, limit int64) (b []byte, whole bool, err error) {
 	if size > limit {
 		return nil, false, nil
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, max(size+bytes.MinRead, bytes.MinRead)))
+	const little = 64 << 10
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(size, 0), little)+bytes.MinRead))
 	n, err := buf.ReadFrom(io.LimitReader(r, limit+1))
 	return buf.Bytes(), n <= limit, err
 }

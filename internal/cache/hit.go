@@ -19,21 +19,24 @@ var (
 func writeHit(w http.ResponseWriter, e *lease.Entry, now time.Time, replay bool) {
 	a := e.Answer()
 	before, digits, after := a.Split()
+	var kept struct { // what w holds on to, in one allocation
+		digits [20]byte
+		values [2]string
+	}
 	if !replay {
-		var b [20]byte
-		digits = strconv.AppendInt(b[:0], max(int64(e.Remaining(now)/time.Second), 1), 10)
+		digits = strconv.AppendInt(kept.digits[:0], max(int64(e.Remaining(now)/time.Second), 1), 10)
 	}
 	h := w.Header()
 	for _, f := range a.Header.Fields {
 		h[f.Name] = f.Values
 	}
-	values := [...]string{
-		strconv.FormatInt(max(int64(now.Sub(a.Received)/time.Second), 0), 10),
-		strconv.Itoa(len(before) + len(digits) + len(after)),
-	}
+	var b [40]byte
+	age := strconv.AppendInt(b[:0], max(int64(now.Sub(a.Received)/time.Second), 0), 10)
+	both := string(strconv.AppendInt(age, int64(len(before)+len(digits)+len(after)), 10))
+	kept.values = [...]string{both[:len(age)], both[len(age):]}
 	h["X-Cache"] = hitValue
-	h["Age"] = values[0:1:1]
-	h["Content-Length"] = values[1:2:2]
+	h["Age"] = kept.values[0:1:1]
+	h["Content-Length"] = kept.values[1:2:2]
 	w.WriteHeader(a.Status)
 	for _, b := range [...][]byte{before, digits, after} {
 		if _, err := w.Write(b); err != nil {
@@ -42,10 +45,10 @@ func writeHit(w http.ResponseWriter, e *lease.Entry, now time.Time, replay bool)
 	}
 }
 
-// target is the raw path of a request as the client sent it.
+// target is the raw path of a request as the client sent it, without the host of an absolute one.
 func target(r *http.Request) string {
 	t, _, _ := strings.Cut(r.RequestURI, "?")
-	if t == "" {
+	if !strings.HasPrefix(t, "/") {
 		return r.URL.EscapedPath()
 	}
 	return t

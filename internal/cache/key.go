@@ -20,16 +20,20 @@ import (
 // The last one names who logs in where a balancer has ended the client's TLS (Vault's x_forwarded_for_client_cert_header).
 var answerHeaders = []string{"X-Vault-Wrap-Ttl", "X-Vault-Mfa", "X-Vault-Policy-Override", "X-Forwarded-Client-Cert"}
 
-// keyer computes keys: SHA-256 over a random secret of this process and length-prefixed parts, so that a key found in a core file neither
+// keyer computes keys: SHA-256 over a secret and length-prefixed parts, so that a key found in a core file neither
 // holds a token or password nor can be tried against guesses.
 type keyer struct {
 	secret  [32]byte
 	buffers sync.Pool
 }
 
-func newKeyer() *keyer {
+func newKeyer(secret *[32]byte) *keyer {
 	k := &keyer{buffers: sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}}
-	_, _ = rand.Read(k.secret[:]) // never fails
+	if secret != nil {
+		k.secret = *secret
+	} else {
+		_, _ = rand.Read(k.secret[:]) // never fails
+	}
 	return k
 }
 
@@ -70,12 +74,12 @@ func isBearer(v string, id vault.Identity) bool {
 }
 
 func part(b []byte, s string) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(s))) //nolint:gosec // header and target sizes are bounded by net/http
+	b = binary.AppendUvarint(b, uint64(len(s)))
 	return append(b, s...)
 }
 
 func parts(b []byte, values []string) []byte {
-	b = append(b, byte(len(values)))
+	b = binary.AppendUvarint(b, uint64(len(values)))
 	for _, v := range values {
 		b = part(b, v)
 	}
@@ -100,11 +104,11 @@ func sortQuery(query string) string {
 		return query
 	}
 	params := strings.Split(query, "&")
-	slices.SortStableFunc(params, func(a, b string) int { return strings.Compare(name(a), name(b)) })
+	slices.SortStableFunc(params, func(a, b string) int { return strings.Compare(paramName(a), paramName(b)) })
 	return strings.Join(params, "&")
 }
 
-func name(param string) string {
+func paramName(param string) string {
 	raw, _, _ := strings.Cut(param, "=")
 	if decoded, err := url.QueryUnescape(raw); err == nil {
 		return decoded

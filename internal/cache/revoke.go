@@ -67,7 +67,8 @@ func (c *Cache) evict(e lease.Eviction) {
 // renew forwards a renewal. It is never answered from memory; a granted one moves the end of the entry it concerns
 // (hashicorp/vault#19684).
 func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	if _, _, err := takeBody(r, c.opt.MaxEntrySize); err != nil {
+	asked, _, err := takeBody(r, c.opt.MaxEntrySize)
+	if err != nil {
 		return err
 	}
 	sent := time.Now()
@@ -82,8 +83,8 @@ func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity)
 				c.index.Renewed(plain, sent)
 			}
 		}
-		if id.Injected {
-			if err := c.conceal(resp, id.Token); err != nil {
+		if id.Injected && aboutToken(r.URL.Path) {
+			if err := conceal(resp, r.URL, asked, id.Token); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"leasehold/internal/lease"
 	"leasehold/internal/listener"
 	"leasehold/internal/router"
+	"leasehold/internal/store"
 	"leasehold/internal/telemetry"
 	"leasehold/internal/upstream"
 )
@@ -26,6 +27,7 @@ type parts struct {
 	ready func(Started)
 
 	upstream *upstream.Client
+	state    *store.Store // nil when the cache is in memory only
 	index    *lease.Index
 	meters   *telemetry.Meters
 	held     *holder
@@ -45,19 +47,29 @@ func build(cfg *config.Config, o Options) (p *parts, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s%w", place(cfg.Vault.Pos), err)
 	}
-	p.index = lease.NewIndex(lease.Options{OnFull: func() {
-		p.log.Warn("the cache is full: new leases pass through without being kept", slog.Int64("bytes", lease.DefaultMaxBytes))
-	}})
+	options := cache.Options{Off: cfg.Cache == nil}
+	if cfg.Cache != nil {
+		options.ReplayTTL, options.MaxEntrySize = !cfg.Cache.ReportRemainingTTL, cfg.Cache.MaxEntrySize
+		if p.state, options.KeySecret, err = openState(cfg.Cache.Persist, o.Log); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	p.index = p.newIndex()
 	if p.meters, err = telemetry.New(p.index); err != nil {
 		return nil, err
 	}
 	p.held = &holder{index: p.index, meters: p.meters}
-	if p.tokens, err = p.manager(o); err != nil {
+	last, err := p.restore()
+	if err != nil {
 		return nil, err
 	}
-	options := cache.Options{Off: cfg.Cache == nil}
-	if cfg.Cache != nil {
-		options.ReplayTTL, options.MaxEntrySize = !cfg.Cache.ReportRemainingTTL, cfg.Cache.MaxEntrySize
+	if p.tokens, err = p.manager(o, last); err != nil {
+		return nil, err
 	}
 	if p.tokens == nil {
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
@@ -67,10 +79,30 @@ func build(cfg *config.Config, o Options) (p *parts, err error) {
 	return p, err
 }
 
+func (p *parts) newIndex() *lease.Index {
+	o := lease.Options{Log: p.log, OnFull: func() {
+		p.log.Warn("the cache is full: new leases pass through without being kept", slog.Int64("bytes", lease.DefaultMaxBytes))
+	}}
+	if p.state != nil { // a nil *Store in an interface would not be nil
+		o.Journal = journal{p.state}
+	}
+	return lease.NewIndex(o)
+}
+
+// close ends what build began, whole or in part.
 func (p *parts) close() {
-	p.cache.Close()
-	if err := p.meters.Close(context.Background()); err != nil {
-		p.log.Warn("metrics", slog.Any("error", err))
+	if p.cache != nil {
+		p.cache.Close()
+	}
+	var err error
+	if p.meters != nil {
+		err = p.meters.Close(context.Background())
+	}
+	if p.state != nil {
+		err = errors.Join(err, p.state.Close())
+	}
+	if err != nil {
+		p.log.Warn("not everything could be closed", slog.Any("error", err))
 	}
 }
 

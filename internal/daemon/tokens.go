@@ -16,8 +16,8 @@ import (
 	"leasehold/internal/vault"
 )
 
-// manager builds auto-auth; it returns nil when there is none.
-func (p *parts) manager(o Options) (*autoauth.Manager, error) {
+// manager builds auto-auth; it returns nil when there is none. last is the token of the last run, if the state file has it.
+func (p *parts) manager(o Options, last vault.Token) (*autoauth.Manager, error) {
 	if p.cfg.AutoAuth == nil && o.Token.IsZero() {
 		return nil, nil
 	}
@@ -49,6 +49,9 @@ func (p *parts) manager(o Options) (*autoauth.Manager, error) {
 	method, err := p.method(m)
 	if err != nil {
 		return nil, fmt.Errorf("%sauto_auth: %w", place(m.Pos), err)
+	}
+	if !last.IsZero() {
+		method = &resume{Method: method, token: last}
 	}
 	return autoauth.NewManager(client, method, p.log, options), nil
 }

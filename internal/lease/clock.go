@@ -215,10 +215,15 @@ func renewAt(from time.Time, life time.Duration) time.Time {
 // renewal may have asked for less, so it proves nothing.
 func (x *Index) extend(e *Entry, g vault.Grant, sent time.Time, ours bool) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if e.end.Load() == 0 {
-		return // removed meanwhile
+	if e.end.Load() != 0 { // else it was removed meanwhile
+		x.prolong(e, g, sent, ours)
+		x.save(e)
 	}
+	x.mu.Unlock()
+	x.flush()
+}
+
+func (x *Index) prolong(e *Entry, g vault.Grant, sent time.Time, ours bool) {
 	e.attempts = 0
 	if g.TTL == 0 {
 		g.TTL = e.life // a token made periodic or endless meanwhile: ask again as before
@@ -227,10 +232,15 @@ func (x *Index) extend(e *Entry, g vault.Grant, sent time.Time, ours bool) {
 	e.end.Store(end.UnixNano())
 	e.last = !g.Renewable || (ours && g.TTL < e.life-slack)
 	if e.last {
-		x.setAlarm(&e.alarm, end.Add(-time.Duration(replaceShare*float64(e.life))))
+		x.setAlarm(&e.alarm, end.Add(-replaceBefore(e.life)))
 		return
 	}
 	x.setAlarm(&e.alarm, renewAt(sent, g.TTL))
+}
+
+// replaceBefore is how long before its end a lease that cannot be extended makes room for a new one.
+func replaceBefore(life time.Duration) time.Duration {
+	return time.Duration(replaceShare * float64(life))
 }
 
 // retry sets the next try of a failed renewal and returns the pause. The lease stays served until it really ends: a Vault that is away
@@ -250,10 +260,11 @@ func (x *Index) retry(e *Entry, now time.Time) time.Duration {
 
 func (x *Index) drop(e *Entry) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	if e.end.Load() != 0 {
 		x.remove(e)
 	}
+	x.mu.Unlock()
+	x.flush()
 }
 
 // Renewed applies a renewal that passed through to the entry it concerns, so that hits report its new end.

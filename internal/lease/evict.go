@@ -37,7 +37,13 @@ type Eviction struct {
 // whether the current auto-auth token was among what Vault revoked.
 func (x *Index) Evict(e Eviction) (gone int, auto bool) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
+	gone, auto = x.evict(e)
+	x.mu.Unlock()
+	x.flush()
+	return gone, auto
+}
+
+func (x *Index) evict(e Eviction) (gone int, auto bool) {
 	before, held := x.entries, x.auto
 	if e.Scope >= ScopePrefix {
 		// Answers under way may hold leases that this ends. For the narrower scopes they cannot: nobody knows a lease id or a token before its
@@ -89,6 +95,7 @@ func (x *Index) orphan(n *node) {
 		child.parent = nil
 		if child.entry != nil {
 			child.entry.owner = nil
+			x.save(child.entry)
 		}
 	}
 	n.children = nil
@@ -187,6 +194,7 @@ func (x *Index) unlink(e *Entry) {
 	}
 	s.mu.Unlock()
 	e.end.Store(0)
+	x.forget(e.recordID())
 	x.dropAlarm(&e.alarm)
 	x.bytes -= e.size()
 	x.entries--
@@ -209,6 +217,9 @@ func (x *Index) removeNode(root *node) {
 		}
 		if n.entry != nil {
 			x.unlink(n.entry)
+		}
+		if n.entry == nil {
+			x.forget(n.id)
 		}
 		n.children, n.leases = nil, nil
 		x.dropAlarm(&n.alarm)

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"encoding/binary"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,9 @@ const DefaultMaxBytes = 512 << 20
 type Options struct {
 	MaxBytes int64  // 0 means DefaultMaxBytes
 	OnFull   func() // called once, outside of locks, when a lease is first not kept for want of room; may be nil
+
+	Journal journal      // where entries outlive the process; nil keeps them in memory only
+	Log     *slog.Logger // told when the journal fails; needed with one
 }
 
 // Index owns all entries: by key, by lease id, by token, by accessor, and the tree of tokens. Removal is synchronous and takes the
@@ -38,6 +42,9 @@ type Index struct {
 	bytes      int64
 	entries    int
 	fullOnce   sync.Once
+	changes    []Change // for the journal, in their order
+
+	flushing sync.Mutex // held while the journal is written; taken before mu
 
 	epoch atomic.Uint64 // counts evictions that may reach answers still under way
 	wake  chan struct{} // nudges the clock: an earlier alarm was set
@@ -107,7 +114,11 @@ func (x *Index) Keep(o Offer) (*Entry, Verdict) {
 	}
 	x.mu.Lock()
 	e, v := x.keep(&o, s)
+	if v.Kept() {
+		x.save(e)
+	}
 	x.mu.Unlock()
+	x.flush() // a client never holds a lease that a crash right after would forget
 	if v == Full && x.opt.OnFull != nil {
 		x.fullOnce.Do(x.opt.OnFull)
 	}
@@ -227,15 +238,21 @@ func (x *Index) insert(e *Entry, sent time.Time) {
 	s.mu.Unlock()
 }
 
-// Hold registers the auto-auth token, so that what is created with it can be kept. The token it follows is dropped with all that hangs on
+// Hold registers the auto-auth token, so that what is created with it can be kept. The token that it follows is dropped with all that hangs on
 // it, unless it lives on until a known end: then its leases do as well (Vault Agent forgets neither: hashicorp/vault#25712).
 func (x *Index) Hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace, previousEnds time.Time) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.auto != nil && x.auto.id == t.ID() {
+	x.hold(t, accessor, ns, previousEnds)
+	x.mu.Unlock()
+	x.flush()
+}
+
+func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace, previousEnds time.Time) {
+	old, id := x.auto, t.ID()
+	if old != nil && old.id == id {
 		return
 	}
-	if old := x.auto; old != nil {
+	if old != nil {
 		old.auto = false
 		if previousEnds.IsZero() {
 			x.removeNode(old)
@@ -244,15 +261,20 @@ func (x *Index) Hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 			x.setAlarm(&old.alarm, previousEnds)
 		}
 	}
-	n := x.tokens[t.ID()]
+	n := x.tokens[id]
 	if n == nil {
-		n = &node{id: t.ID(), token: t, accessor: accessor, namespace: ns}
-		x.tokens[n.id] = n
-		if accessor != "" {
-			x.byAccessor[accessor] = n
-		}
-		x.namespaces[ns] = true
+		n = &node{id: id, token: t, accessor: accessor, namespace: ns}
 	}
+	x.addAuto(n)
+	x.saveAuto(n)
+}
+
+func (x *Index) addAuto(n *node) {
+	x.tokens[n.id] = n
+	if n.accessor != "" {
+		x.byAccessor[n.accessor] = n
+	}
+	x.namespaces[n.namespace] = true
 	n.auto, x.auto = true, n
 	x.dropAlarm(&n.alarm)
 }
@@ -260,10 +282,11 @@ func (x *Index) Hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 // Lose drops the auto-auth token and all that hangs on it: Vault does not know it any more.
 func (x *Index) Lose(t vault.Token) {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	if n := x.tokens[t.ID()]; n != nil {
 		x.removeNode(n)
 	}
+	x.mu.Unlock()
+	x.flush()
 }
 
 // Stats tells how much is held: entries, their bytes as counted against the limit, and tokens in the tree.

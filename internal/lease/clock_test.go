@@ -1,0 +1,726 @@
+package lease_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/vault"
+)
+
+// renewal is one call that reached Vault.
+type renewal struct {
+	at        time.Time
+	namespace vault.Namespace
+	token     string
+	lease     vault.LeaseID // "" when the token renewed itself
+}
+
+// fakeVault grants what answer says, and remembers who asked. A nil answer grants an hour.
+type fakeVault struct {
+	answer func(ctx context.Context, r renewal) (vault.Grant, error)
+
+	mu            sync.Mutex
+	calls         []renewal
+	running, peak int
+}
+
+func (f *fakeVault) RenewLease(ctx context.Context, ns vault.Namespace, t vault.Token, id vault.LeaseID) (vault.Grant, error) {
+	return f.renew(ctx, renewal{time.Now(), ns, t.Reveal(), id})
+}
+
+func (f *fakeVault) RenewSelf(ctx context.Context, ns vault.Namespace, t vault.Token) (vault.Grant, error) {
+	return f.renew(ctx, renewal{time.Now(), ns, t.Reveal(), ""})
+}
+
+func (f *fakeVault) renew(ctx context.Context, r renewal) (vault.Grant, error) {
+	f.mu.Lock()
+	f.calls = append(f.calls, r)
+	f.running++
+	f.peak = max(f.peak, f.running)
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		f.running--
+		f.mu.Unlock()
+	}()
+	if f.answer == nil {
+		return vault.Grant{TTL: time.Hour, Renewable: true}, nil
+	}
+	return f.answer(ctx, r)
+}
+
+// renewals are the calls up to now.
+func (f *fakeVault) renewals() []renewal {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]renewal(nil), f.calls...)
+}
+
+// most is how many calls there were at a time.
+func (f *fakeVault) most() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.peak
+}
+
+func grant(ttl time.Duration) func(context.Context, renewal) (vault.Grant, error) {
+	return func(context.Context, renewal) (vault.Grant, error) {
+		return vault.Grant{TTL: ttl, Renewable: true}, nil
+	}
+}
+
+var (
+	errDown    = errors.New("connection refused")
+	errRefused = fmt.Errorf("renew: %w", vault.ErrRefused)
+)
+
+// running calls test in a bubble with an index that holds app, and a clock over it that runs until the test ends.
+func running(t *testing.T, f *fakeVault, test func(t *testing.T, x *lease.Index)) {
+	synctest.Test(t, func(t *testing.T) {
+		x := lease.NewIndex(lease.Options{})
+		x.Hold(app, "acc-app", "", time.Time{})
+		go func() {
+			if err := lease.NewClock(x, f, slog.New(slog.DiscardHandler), nil).Run(t.Context()); err != nil {
+				t.Errorf("Run() = %v", err)
+			}
+		}()
+		test(t, x)
+	})
+}
+
+// sleep lets d pass and everything that is due by then happen.
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// has reports whether a request with this key would be a hit now.
+func has(x *lease.Index, key lease.Key) bool { return x.Get(&key, time.Now()) != nil }
+
+func TestRenewedAtTwoThirdsWithJitter(t *testing.T) {
+	const leases = 1000
+	f := &fakeVault{}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		start := time.Now()
+		for i := range leases {
+			path := fmt.Sprintf("aws/creds/%d", i)
+			mustKeep(t, x, path, app, leaseAnswer(path+"/x", 3600), start)
+		}
+		sleep(36*time.Minute + 59*time.Second)
+		if n := len(f.renewals()); n != 0 {
+			t.Errorf("%d renewals before 37 minutes", n)
+		}
+		sleep(6*time.Minute + 2*time.Second)
+		calls := f.renewals()
+		seen := map[vault.LeaseID]bool{}
+		for _, r := range calls {
+			seen[r.lease] = true
+		}
+		if len(calls) != leases || len(seen) != leases {
+			t.Errorf("%d renewals of %d leases by 43 minutes, want one of each of %d", len(calls), len(seen), leases)
+		}
+		if spread := calls[len(calls)-1].at.Sub(calls[0].at); spread < 3*time.Minute {
+			t.Errorf("leases made together are renewed within %v of each other", spread)
+		}
+	})
+}
+
+func TestALeaseOfThreeSecondsOutlivesADay(t *testing.T) {
+	key := keyOf("aws/creds/a hvs.app")
+	for name, tc := range map[string]struct{ failing, hours int }{
+		"all is well":           {0, 25},
+		"every other one fails": {2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var x *lease.Index
+			var calls, gaps int
+			f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) {
+				if calls++; !has(x, key) {
+					gaps++
+				}
+				if tc.failing != 0 && calls%tc.failing == 0 {
+					return vault.Grant{}, errDown
+				}
+				return vault.Grant{TTL: 3 * time.Second, Renewable: true}, nil
+			}}
+			running(t, f, func(t *testing.T, index *lease.Index) {
+				x = index
+				mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3), time.Now())
+				sleep(time.Duration(tc.hours) * time.Hour)
+				if !has(x, key) {
+					t.Error("the lease is gone")
+				}
+			})
+			if gaps != 0 {
+				t.Errorf("no hit at %d of %d renewals", gaps, calls)
+			}
+			if seconds := tc.hours * 3600; tc.failing == 0 && (calls < seconds*10/22 || calls > seconds*10/15+1) { // at half to two thirds of its life
+				t.Errorf("%d renewals in %d hours of a lease of 3 s", calls, tc.hours)
+			}
+		})
+	}
+}
+
+func TestRenewalsOfTokensToo(t *testing.T) {
+	f := &fakeVault{answer: grant(10 * time.Minute)}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		login := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc", true, 600), time.Now())
+		sleep(12 * time.Hour)
+		if !has(x, login) {
+			t.Error("the login is gone")
+		}
+		for _, r := range f.renewals() {
+			if r.lease != "" || r.token != "hvs.login" {
+				t.Fatalf("%+v is not the login's renewal of itself", r)
+			}
+		}
+		if n := len(f.renewals()); n < 100 || n > 117 { // every 6 min 10 s to 7 min 10 s
+			t.Errorf("%d renewals in twelve hours of ten minutes", n)
+		}
+	})
+}
+
+// A renewal is sent with the token and in the namespace of what it renews (CCH-16).
+func TestRenewalsAreTheEntrysOwn(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path, body string
+		caller     vault.Token
+		header     vault.Namespace
+		want       renewal
+	}{
+		"lease":                  {"aws/creds/a", leaseAnswer("aws/creds/a/x1", 60), app, "", renewal{token: "hvs.app", lease: "aws/creds/a/x1"}},
+		"lease, by header":       {"ns1/aws/creds/a", leaseAnswer("aws/creds/a/x1.i1", 60), app, "ns1/", renewal{namespace: "ns1/", token: "hvs.app", lease: "aws/creds/a/x1.i1"}},
+		"lease, by path":         {"ns1/aws/creds/a", leaseAnswer("aws/creds/a/x1.i1", 60), app, "", renewal{namespace: "ns1/", token: "hvs.app", lease: "aws/creds/a/x1.i1"}},
+		"lease, header and path": {"ns1/ns2/aws/creds/a", leaseAnswer("aws/creds/a/x1.i2", 60), app, "ns1/", renewal{namespace: "ns1/ns2/", token: "hvs.app", lease: "aws/creds/a/x1.i2"}},
+		"lease, trailing slash":  {"ns1/aws/creds/a/", leaseAnswer("aws/creds/a/x1.i1", 60), app, "", renewal{namespace: "ns1/", token: "hvs.app", lease: "aws/creds/a/x1.i1"}},
+		"lease of another path":  {"ns1/aws/creds/a", leaseAnswer("aws/sts/a/x1.i1", 60), app, "ns1/", renewal{namespace: "ns1/", token: "hvs.app", lease: "aws/sts/a/x1.i1"}},
+		"lease without a path":   {"ns1/aws/creds/a", leaseAnswer("x1", 60), app, "ns1/", renewal{namespace: "ns1/", token: "hvs.app", lease: "x1"}},
+		"half a segment":         {"myaws/creds/a", leaseAnswer("aws/creds/a/x1", 60), app, "", renewal{token: "hvs.app", lease: "aws/creds/a/x1"}},
+		"login":                  {"auth/approle/login", tokenAnswer("hvs.n", "", true, 60), vault.Token{}, "", renewal{token: "hvs.n"}},
+		"login, by header":       {"ns1/auth/approle/login", tokenAnswer("hvs.n", "", true, 60), vault.Token{}, "ns1/", renewal{namespace: "ns1/", token: "hvs.n"}},
+		"login, by path":         {"ns1/ns2/auth/approle/login", tokenAnswer("hvs.n", "", true, 60), vault.Token{}, "", renewal{namespace: "ns1/ns2/", token: "hvs.n"}},
+		"child":                  {"ns1/auth/token/create", tokenAnswer("hvs.n", "", false, 60), app, "", renewal{namespace: "ns1/", token: "hvs.n"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fakeVault{answer: grant(time.Minute)}
+			running(t, f, func(t *testing.T, x *lease.Index) {
+				o := offerOf(x, tc.path, tc.caller, tc.body, time.Now())
+				o.Namespace = tc.header
+				if _, v := x.Keep(o); !v.Kept() {
+					t.Fatalf("Keep() = %q", v)
+				}
+				sleep(50 * time.Second)
+				calls := f.renewals()
+				if len(calls) != 1 {
+					t.Fatalf("%d renewals, want one", len(calls))
+				}
+				got := calls[0]
+				got.at = time.Time{}
+				if got != tc.want {
+					t.Errorf("renewed %+v, want %+v", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// One failed renewal, or an outage, does not cost a lease that is still good (hashicorp/vault#6837, #10918).
+func TestAnOutageIsRiddenOut(t *testing.T) {
+	var down atomic.Bool
+	f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) {
+		if down.Load() {
+			return vault.Grant{}, errDown
+		}
+		return vault.Grant{TTL: 10 * time.Minute, Renewable: true}, nil
+	}}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		down.Store(true)
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 600), time.Now())
+		sleep(9 * time.Minute)
+		if !has(x, key) {
+			t.Error("the lease is gone, though Vault has not taken it back")
+		}
+		failed := f.renewals()
+		if len(failed) < 3 {
+			t.Errorf("%d tries in nine minutes", len(failed))
+		}
+		for i, want := range []time.Duration{30 * time.Second, time.Minute, time.Minute}[:min(3, len(failed)-1)] {
+			if pause := failed[i+1].at.Sub(failed[i].at); pause < want*3/4 || pause > want*5/4 {
+				t.Errorf("pause %d is %v, want about %v", i+1, pause, want)
+			}
+		}
+		down.Store(false)
+		sleep(59 * time.Second)
+		if !has(x, key) {
+			t.Error("the lease was not renewed when Vault came back")
+		}
+		down.Store(true)
+		back := f.renewals()
+		sleep(24 * time.Hour)
+		again := f.renewals()[len(back):]
+		if pause := again[1].at.Sub(again[0].at); pause > 38*time.Second {
+			t.Errorf("the second outage begins with a pause of %v: the first is not forgotten", pause)
+		}
+	})
+}
+
+func TestServedUntilItsRealEnd(t *testing.T) {
+	f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) { return vault.Grant{}, errDown }}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 600), time.Now())
+		sleep(10*time.Minute - time.Second)
+		if !has(x, key) {
+			t.Error("gone before its end")
+		}
+		sleep(time.Millisecond)
+		if has(x, key) {
+			t.Error("answered with when less than a second is left")
+		}
+		sleep(time.Second)
+		wantStats(t, x, 0, 1)
+		tries := len(f.renewals())
+		sleep(time.Hour)
+		if n := len(f.renewals()); n != tries {
+			t.Errorf("%d renewals after its end", n-tries)
+		}
+	})
+}
+
+// The pause stays within its bounds however long the life is and however often a renewal has failed.
+func TestLongLivesAreRetriedEveryMinute(t *testing.T) {
+	f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) { return vault.Grant{}, errDown }}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		const year = 365 * 24 * time.Hour
+		mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", int(60*year/time.Second)), time.Now().Add(-43*year))
+		sleep(time.Hour)
+		calls := f.renewals()
+		if len(calls) < 48 || len(calls) > 81 {
+			t.Fatalf("%d tries in an hour", len(calls))
+		}
+		first := calls[1].at.Sub(calls[0].at)
+		for i := range calls[1:] {
+			if calls[i+1].at.Sub(calls[i].at) != first {
+				return
+			}
+		}
+		t.Error("retries have no jitter")
+	})
+}
+
+func TestARefusalEndsItAtOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refuse          string
+		entries, tokens int
+	}{
+		"a lease":               {"aws/creds/a/x1", 4, 4},
+		"a token and all of it": {"hvs.login", 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused := func(r renewal) bool {
+				return string(r.lease) == tc.refuse || (r.token == tc.refuse && r.lease == "")
+			}
+			f := &fakeVault{answer: func(_ context.Context, r renewal) (vault.Grant, error) {
+				if refused(r) {
+					return vault.Grant{}, errRefused
+				}
+				return vault.Grant{TTL: 24 * time.Hour, Renewable: true}, nil
+			}}
+			running(t, f, func(t *testing.T, x *lease.Index) {
+				now, login, child := time.Now(), vault.NewToken("hvs.login"), vault.NewToken("hvs.child")
+				mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc", true, 3600), now)
+				mustKeep(t, x, "auth/token/create", login, tokenAnswer("hvs.child", "acc2", false, 86400), now)
+				mustKeep(t, x, "aws/creds/a", child, leaseAnswer("aws/creds/a/x1", 86400), now)
+				mustKeep(t, x, "aws/creds/b", login, leaseAnswer("aws/creds/b/x1", 86400), now)
+				orphan := offerOf(x, "auth/token/create-orphan", login, tokenAnswer("hvs.orphan", "acc3", true, 86400), now)
+				x.Keep(orphan)
+				if tc.refuse == "hvs.login" {
+					sleep(time.Hour)
+				} else {
+					sleep(20 * time.Hour)
+				}
+				wantStats(t, x, tc.entries, tc.tokens)
+				if !has(x, orphan.Key) {
+					t.Error("an orphan went with the token that made it")
+				}
+				tries := 0
+				for _, r := range f.renewals() {
+					if refused(r) {
+						tries++
+					}
+				}
+				if tries != 1 {
+					t.Errorf("asked %d times, want once", tries)
+				}
+			})
+		})
+	}
+}
+
+func TestNearItsMaximumALeaseMakesRoom(t *testing.T) {
+	for name, last := range map[string]vault.Grant{
+		"granted less":                   {TTL: 30 * time.Minute, Renewable: true},
+		"granted all, for the last time": {TTL: 30 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			grants := 0
+			f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) {
+				if grants++; grants == 3 {
+					return last, nil
+				}
+				return vault.Grant{TTL: time.Hour, Renewable: true}, nil
+			}}
+			running(t, f, func(t *testing.T, x *lease.Index) {
+				key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), time.Now())
+				for len(f.renewals()) < 3 {
+					sleep(time.Second)
+				}
+				asked := f.renewals()[2].at
+				leaves := asked.Add(30*time.Minute - 6*time.Minute) // a tenth of its first life before the end
+				sleep(time.Until(leaves) - time.Millisecond)
+				if !has(x, key) {
+					t.Error("gone before a new one is needed")
+				}
+				sleep(time.Millisecond)
+				if has(x, key) {
+					t.Error("still answered with near its end")
+				}
+				wantStats(t, x, 0, 1)
+				sleep(24 * time.Hour)
+				if n := len(f.renewals()); n != 3 {
+					t.Errorf("%d renewals after the last", n-3)
+				}
+			})
+		})
+	}
+}
+
+// Vault answers in whole seconds, so a grant may look a little short without being the last.
+func TestARoundedGrantIsNotTheLast(t *testing.T) {
+	f := &fakeVault{answer: grant(59 * time.Second)}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 60), time.Now())
+		sleep(time.Hour)
+		if !has(x, key) {
+			t.Error("the lease is gone")
+		}
+	})
+}
+
+func TestATokenThatBecameEndlessIsAskedAgain(t *testing.T) {
+	f := &fakeVault{answer: grant(0)}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		key := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc", true, 60), time.Now())
+		sleep(time.Hour)
+		if n := len(f.renewals()); !has(x, key) || n < 80 || n > 100 {
+			t.Errorf("after an hour and %d renewals there is an entry: %t", n, has(x, key))
+		}
+	})
+}
+
+func TestWhatIsRemovedDuringItsRenewalStaysRemoved(t *testing.T) {
+	for name, answer := range map[string]error{"granted": nil, "failed": errDown, "refused": errRefused} {
+		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
+			f := &fakeVault{}
+			f.answer = func(context.Context, renewal) (vault.Grant, error) {
+				<-release
+				return vault.Grant{TTL: time.Hour, Renewable: true}, answer
+			}
+			synctest.Test(t, func(t *testing.T) {
+				release = make(chan struct{}) // of the bubble
+				x := lease.NewIndex(lease.Options{})
+				x.Hold(app, "", "", time.Time{})
+				go lease.NewClock(x, f, slog.New(slog.DiscardHandler), nil).Run(t.Context())
+				key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 60), time.Now())
+				sleep(45 * time.Second)
+				x.Evict(lease.Eviction{Scope: lease.ScopeLease, Value: "aws/creds/a/x1"})
+				second := leaseAnswer("aws/creds/a/x1", 7200) // even if Vault gave the same id again
+				mustKeep(t, x, "aws/creds/a", app, second, time.Now())
+				close(release)
+				synctest.Wait()
+				if e := x.Get(&key, time.Now()); e == nil || e.Remaining(time.Now()) != 2*time.Hour {
+					t.Error("a renewal that came too late reached its successor")
+				}
+				x.Evict(lease.Eviction{Scope: lease.ScopeLease, Value: "aws/creds/a/x1"})
+				sleep(24 * time.Hour)
+				wantStats(t, x, 0, 1)
+				if n := len(f.renewals()); has(x, key) || n != 1 {
+					t.Errorf("resurrected: %t, renewals: %d", has(x, key), n)
+				}
+			})
+		})
+	}
+}
+
+// Superseded auto-auth tokens are neither forgotten nor kept for ever (hashicorp/vault#25712).
+func TestASupersededTokensLeasesLiveAsLongAsIt(t *testing.T) {
+	f := &fakeVault{answer: grant(5 * time.Minute)}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		now, next := time.Now(), vault.NewToken("hvs.next")
+		old := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 300), now)
+		x.Hold(next, "acc-next", "", now.Add(30*time.Minute))
+		mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/x1", 300), now) // was under way with the old token
+		fresh := mustKeep(t, x, "aws/creds/a", next, leaseAnswer("aws/creds/a/x2", 300), now)
+		sleep(30*time.Minute - time.Second)
+		wantStats(t, x, 3, 2)
+		if !has(x, old) {
+			t.Error("a lease of the old token is gone before the token")
+		}
+		sleep(2 * time.Second)
+		wantStats(t, x, 1, 1)
+		before := len(f.renewals())
+		sleep(time.Hour)
+		if !has(x, fresh) {
+			t.Error("a lease of the new token is gone")
+		}
+		for _, r := range f.renewals()[before:] {
+			if r.token != "hvs.next" {
+				t.Fatalf("%+v after the old token has ended", r)
+			}
+		}
+		x.Hold(app, "acc-app", "", time.Time{})
+		wantStats(t, x, 0, 1)
+	})
+}
+
+func TestATokenThatIsHeldAgainDoesNotEnd(t *testing.T) {
+	f := &fakeVault{answer: grant(5 * time.Minute)}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		now := time.Now()
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 300), now)
+		x.Hold(vault.NewToken("hvs.next"), "acc-next", "", now.Add(time.Minute))
+		x.Hold(app, "acc-app", "", now.Add(time.Minute))
+		sleep(time.Hour)
+		if !has(x, key) {
+			t.Error("the lease ended with a token that lives")
+		}
+		wantStats(t, x, 1, 1)
+	})
+}
+
+func TestAClientsRenewalMovesTheEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		lease  bool // else it concerns the login
+		want   time.Duration
+	}{
+		"lease":         {`{"lease_id":"aws/creds/a/x1","renewable":true,"lease_duration":7200}`, true, 2 * time.Hour},
+		"lease, less":   {`{"lease_id":"aws/creds/a/x1","renewable":true,"lease_duration":600}`, true, 10 * time.Minute},
+		"token":         {tokenAnswer("hvs.login", "acc", true, 7200), false, 2 * time.Hour},
+		"accessor":      {`{"auth":{"client_token":"","accessor":"acc","renewable":true,"lease_duration":7200}}`, false, 2 * time.Hour},
+		"unknown lease": {`{"lease_id":"aws/creds/a/x9","renewable":true,"lease_duration":7200}`, true, time.Hour - time.Minute},
+		"unknown token": {tokenAnswer("hvs.x", "acc9", true, 7200), false, time.Hour - time.Minute},
+		"auto-auth's":   {tokenAnswer("hvs.app", "acc-app", true, 7200), false, time.Hour - time.Minute},
+		"no secret":     {`["renewable"]`, true, time.Hour - time.Minute},
+		"neither":       {`{"renewable":true,"lease_duration":7200}`, true, time.Hour - time.Minute},
+		"for the last":  {`{"lease_id":"aws/creds/a/x1","renewable":false,"lease_duration":1800}`, true, 30 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fakeVault{}
+			running(t, f, func(t *testing.T, x *lease.Index) {
+				now := time.Now()
+				key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), now)
+				if login := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc", true, 3600), now); !tc.lease {
+					key = login
+				}
+				sleep(time.Minute)
+				x.Renewed([]byte(tc.answer), time.Now())
+				if got := x.Get(&key, time.Now()).Remaining(time.Now()); got != tc.want {
+					t.Errorf("%v remain, want %v", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// A client may ask for less than a lease is good for. That is no sign that it nears its maximum.
+func TestAClientsShortRenewalIsMadeGoodByOurs(t *testing.T) {
+	f := &fakeVault{}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), time.Now())
+		x.Renewed([]byte(`{"lease_id":"aws/creds/a/x1","renewable":true,"lease_duration":60}`), time.Now())
+		sleep(36 * time.Second)
+		if n := len(f.renewals()); n != 0 {
+			t.Errorf("%d renewals too early", n)
+		}
+		sleep(8 * time.Second)
+		if n := len(f.renewals()); n != 1 {
+			t.Errorf("%d renewals at two thirds of what the client asked for, want one", n)
+		}
+		sleep(24 * time.Hour)
+		if !has(x, key) {
+			t.Error("the lease is gone")
+		}
+	})
+}
+
+func TestAClientsLongRenewalSparesOurs(t *testing.T) {
+	f := &fakeVault{}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 60), time.Now())
+		x.Renewed([]byte(`{"lease_id":"aws/creds/a/x1","renewable":true,"lease_duration":7200}`), time.Now())
+		sleep(time.Hour)
+		if n := len(f.renewals()); n != 0 {
+			t.Errorf("%d renewals of what has more than half of its life before it", n)
+		}
+	})
+}
+
+func TestTenThousandAtOnce(t *testing.T) {
+	const leases = 10_000
+	f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) {
+		time.Sleep(100 * time.Millisecond)
+		return vault.Grant{TTL: time.Hour, Renewable: true}, nil
+	}}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		synctest.Wait()
+		idle := runtime.NumGoroutine()
+		now := time.Now()
+		for i := range leases {
+			path := fmt.Sprintf("aws/creds/%d", i)
+			mustKeep(t, x, path, app, leaseAnswer(path+"/x", 3600), now.Add(-45*time.Minute)) // all are due
+		}
+		sleep(10 * time.Second)
+		if n := runtime.NumGoroutine(); n > idle+2 {
+			t.Errorf("%d goroutines for renewals under way, %d without", n, idle)
+		}
+		sleep(time.Minute)
+		if n := len(f.renewals()); n != leases {
+			t.Errorf("%d renewals, want one of each of %d", n, leases)
+		}
+		if peak := f.most(); peak != 16 {
+			t.Errorf("%d renewals at a time, want 16", peak)
+		}
+		wantStats(t, x, leases, 1)
+	})
+}
+
+func TestAHungVaultBlocksNobodyForever(t *testing.T) {
+	f := &fakeVault{answer: func(ctx context.Context, _ renewal) (vault.Grant, error) {
+		<-ctx.Done()
+		return vault.Grant{}, ctx.Err()
+	}}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), time.Now())
+		sleep(55 * time.Minute)
+		if n := len(f.renewals()); n < 6 || !has(x, key) {
+			t.Errorf("%d tries, each of which may take half a minute; served: %t", n, has(x, key))
+		}
+	})
+}
+
+// A cancellation that is not the clock's own, such as of a connection pool that was replaced, is a failure like others.
+func TestACancellationFromElsewhereIsRetried(t *testing.T) {
+	tries := 0
+	f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) {
+		if tries++; tries == 1 {
+			return vault.Grant{}, context.Canceled
+		}
+		return vault.Grant{TTL: time.Hour, Renewable: true}, nil
+	}}
+	running(t, f, func(t *testing.T, x *lease.Index) {
+		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), time.Now())
+		sleep(24 * time.Hour)
+		if !has(x, key) {
+			t.Error("the lease is gone")
+		}
+	})
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	for name, answer := range map[string]func(context.Context, renewal) (vault.Grant, error){
+		"idle": grant(time.Hour),
+		"with renewals under way": func(ctx context.Context, _ renewal) (vault.Grant, error) {
+			<-ctx.Done()
+			return vault.Grant{}, fmt.Errorf("renew: %w", ctx.Err())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				x, f := lease.NewIndex(lease.Options{}), &fakeVault{answer: answer}
+				x.Hold(app, "", "", time.Time{})
+				var done atomic.Int32
+				ended := make(chan error, 1)
+				go func() {
+					ended <- lease.NewClock(x, f, slog.New(slog.DiscardHandler), func(bool) { done.Add(1) }).Run(ctx)
+				}()
+				for i := range 100 {
+					path := fmt.Sprintf("aws/creds/%d", i)
+					mustKeep(t, x, path, app, leaseAnswer(path+"/x", 60), time.Now().Add(-45*time.Second))
+				}
+				sleep(time.Second)
+				before := done.Load()
+				cancel()
+				synctest.Wait()
+				select {
+				case err := <-ended:
+					if err != nil {
+						t.Errorf("Run() = %v, want nil: it was asked to stop", err)
+					}
+				default:
+					t.Error("Run goes on")
+				}
+				if n := done.Load() - before; n != 0 {
+					t.Errorf("%d renewals count as failed because the daemon stops", n)
+				}
+			})
+		})
+	}
+}
+
+// The log names leases and accessors, never a token; each renewal is reported once.
+func TestWhatIsLoggedAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		var granted, failed atomic.Int32
+		f := &fakeVault{}
+		f.answer = func(_ context.Context, r renewal) (vault.Grant, error) {
+			switch n := len(f.renewals()); {
+			case n <= 2:
+				return vault.Grant{TTL: time.Hour, Renewable: true}, nil
+			case n <= 4:
+				return vault.Grant{}, errDown
+			default:
+				return vault.Grant{}, errRefused
+			}
+		}
+		x := lease.NewIndex(lease.Options{})
+		x.Hold(app, "acc-app", "", time.Time{})
+		log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		go lease.NewClock(x, f, log, func(ok bool) {
+			if ok {
+				granted.Add(1)
+			} else {
+				failed.Add(1)
+			}
+		}).Run(t.Context())
+		mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), time.Now())
+		mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc-login", true, 3600), time.Now())
+		sleep(24 * time.Hour)
+		wantStats(t, x, 0, 1)
+		if calls := len(f.renewals()); granted.Load() != 2 || int(granted.Load()+failed.Load()) != calls {
+			t.Errorf("%d renewals: %d counted as granted, %d as failed", calls, granted.Load(), failed.Load())
+		}
+		text := logged.String()
+		for _, want := range []string{"lease=aws/creds/a/x1", "accessor=acc-login", "level=DEBUG", "level=WARN", "level=INFO"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("nothing logged with %s:\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, "hvs.") {
+			t.Errorf("a token is in the log:\n%s", text)
+		}
+	})
+}

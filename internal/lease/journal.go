@@ -1,0 +1,222 @@
+package lease
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"leasehold/internal/vault"
+)
+
+// journal is where entries outlive the process.
+type journal interface {
+	// Write returns when all changes are on disk, or none.
+	Write(changes []Change) error
+	// Each calls f with every record that can still be read.
+	Each(f func(record []byte) error) error
+}
+
+// Change is one record of the journal to be written, or removed when it has none.
+type Change struct {
+	ID     [sha256.Size]byte
+	Record []byte // holds tokens and secrets in the clear: the journal seals it
+}
+
+// record is an entry, or the auto-auth token, as the journal has it. Times are absolute: a restart renews nothing that is not due.
+type record struct {
+	Key       []byte
+	Namespace vault.Namespace
+	Path      string
+	LeaseID   vault.LeaseID  `json:",omitempty"`
+	Owner     []byte         `json:",omitempty"` // the id of the token that it hangs on
+	Token     string         `json:",omitempty"` // of a token, with its accessor
+	Accessor  vault.Accessor `json:",omitempty"`
+	Auto      bool           `json:",omitempty"` // the auto-auth token, which has no answer
+	Life      time.Duration
+	End       int64 // Unix nanoseconds; 0 of the auto-auth token, whose end Vault is asked for
+	Last      bool  `json:",omitempty"`
+	Status    int
+	Header    []Field
+	Body      []byte
+	Received  time.Time
+	Digits    [2]int
+}
+
+// recordID names the record of a lease or a token.
+func (e *Entry) recordID() [sha256.Size]byte {
+	if e.token != nil {
+		return e.token.id
+	}
+	return leaseRecord(e.leaseID)
+}
+
+func leaseRecord(id vault.LeaseID) [sha256.Size]byte { return sha256.Sum256([]byte("lease " + id)) }
+
+// save and forget put a change in line for the next flush; both are called with the lock held, so that the journal sees changes in their order.
+func (x *Index) save(e *Entry) {
+	if x.opt.Journal == nil {
+		return
+	}
+	r := record{
+		Key: e.key[:], Namespace: e.namespace, Path: e.path, LeaseID: e.leaseID, Life: e.life, End: e.end.Load(), Last: e.last,
+		Status: e.answer.Status, Header: e.answer.Header.Fields, Body: e.answer.Body, Received: e.answer.Received,
+		Digits: [2]int{e.answer.digits.from, e.answer.digits.to},
+	}
+	if e.owner != nil {
+		r.Owner = e.owner.id[:]
+	}
+	if e.token != nil {
+		r.Token, r.Accessor = e.token.token.Reveal(), e.token.accessor
+	}
+	x.enqueue(e.recordID(), &r)
+}
+
+func (x *Index) saveAuto(n *node) {
+	if x.opt.Journal == nil || n.entry != nil { // a cached login that became the auto-auth token has its record
+		return
+	}
+	x.enqueue(n.id, &record{Namespace: n.namespace, Token: n.token.Reveal(), Accessor: n.accessor, Auto: true})
+}
+
+func (x *Index) enqueue(id [sha256.Size]byte, r *record) {
+	text, err := json.Marshal(r)
+	if err != nil { // strings, numbers and bytes always marshal; without a record the entry is only not restored
+		return
+	}
+	x.changes = append(x.changes, Change{id, text})
+}
+
+func (x *Index) forget(id [sha256.Size]byte) {
+	if x.opt.Journal != nil {
+		x.changes = append(x.changes, Change{ID: id})
+	}
+}
+
+// flush returns when every change that was made before is on disk. Those who wait here for another's write find theirs written with the next:
+// one commit serves all. A journal that fails costs what a restart would have brought back.
+func (x *Index) flush() {
+	if x.opt.Journal == nil {
+		return
+	}
+	x.flushing.Lock()
+	defer x.flushing.Unlock()
+	x.mu.Lock()
+	changes := x.changes
+	x.changes = nil
+	x.mu.Unlock()
+	if len(changes) == 0 {
+		return
+	}
+	if err := x.opt.Journal.Write(changes); err != nil {
+		x.opt.Log.Error("the state file was not written; a restart will not bring back what was kept just now", slog.Any("error", err))
+		// What has ended must not come back: its removal is tried again with the next change.
+		removals := slices.DeleteFunc(changes, func(c Change) bool { return c.Record != nil })
+		x.mu.Lock()
+		x.changes = append(removals, x.changes...)
+		x.mu.Unlock()
+	}
+}
+
+// Restored tells what a restart brought back.
+type Restored struct {
+	Entries int
+	Dropped int         // ended meanwhile, or hung on a token that is not there
+	Auto    vault.Token // the last auto-auth token, to be tried before a new login; zero if there is none
+}
+
+// Restore reads the journal into an empty index. What has ended is dropped; what lives waits for its due time.
+func (x *Index) Restore(now time.Time) (Restored, error) {
+	var records []record
+	err := x.opt.Journal.Each(func(text []byte) error {
+		var r record
+		if err := json.Unmarshal(text, &r); err != nil {
+			return fmt.Errorf("decode a record: %w", err)
+		}
+		records = append(records, r)
+		return nil
+	})
+	if err != nil {
+		return Restored{}, fmt.Errorf("restore the cache: %w", err)
+	}
+	// Tokens before leases; children wait until their parent is there.
+	slices.SortStableFunc(records, func(a, b record) int { return cmp.Compare(a.rank(), b.rank()) })
+	x.mu.Lock()
+	var out Restored
+	for before := -1; len(records) != before; {
+		before = len(records)
+		records = slices.DeleteFunc(records, func(r record) bool { return x.restore(&r, now, &out) })
+	}
+	for i := range records { // their tokens are not there
+		x.forget(records[i].id())
+		out.Dropped++
+	}
+	x.mu.Unlock()
+	x.flush()
+	return out, nil
+}
+
+// restore enters one record and reports whether it is dealt with; if not, its token may come with a later one.
+func (x *Index) restore(r *record, now time.Time, out *Restored) bool {
+	owner := x.tokens[vault.TokenID(slices.Concat(r.Owner, make([]byte, sha256.Size))[:sha256.Size])]
+	switch {
+	case r.End != 0 && r.End <= now.UnixNano():
+		x.forget(r.id())
+		out.Dropped++
+	case r.Auto:
+		out.Auto = vault.NewToken(r.Token)
+		x.addAuto(&node{id: out.Auto.ID(), token: out.Auto, accessor: r.Accessor, namespace: r.Namespace})
+	case len(r.Owner) > 0 && owner == nil:
+		return false
+	default:
+		x.restoreEntry(r, owner)
+		out.Entries++
+	}
+	return true
+}
+
+func (x *Index) restoreEntry(r *record, owner *node) {
+	e := &Entry{
+		key: Key(r.Key), namespace: r.Namespace, path: r.Path, leaseID: r.LeaseID, owner: owner, life: r.Life, last: r.Last,
+		answer: &Answer{Status: r.Status, Header: x.shareHeader(r.header()), Body: r.Body, Received: r.Received, digits: span{r.Digits[0], r.Digits[1]}},
+	}
+	if r.LeaseID != "" {
+		x.hangLease(e)
+	} else {
+		x.hangToken(e, &Auth{Token: vault.NewToken(r.Token), Accessor: r.Accessor, Orphan: owner == nil})
+	}
+	x.namespaces[e.namespace] = true
+	x.insert(e, time.Unix(0, r.End).Add(-r.Life))
+	if e.last {
+		x.setAlarm(&e.alarm, time.Unix(0, r.End).Add(-replaceBefore(e.life)))
+	}
+}
+
+func (r *record) header() map[string][]string {
+	h := make(map[string][]string, len(r.Header))
+	for _, f := range r.Header {
+		h[f.Name] = f.Values
+	}
+	return h
+}
+
+func (r *record) id() [sha256.Size]byte {
+	if r.LeaseID != "" {
+		return leaseRecord(r.LeaseID)
+	}
+	return vault.NewToken(r.Token).ID()
+}
+
+func (r *record) rank() int {
+	switch {
+	case r.Auto:
+		return 0
+	case r.Token != "":
+		return 1
+	default:
+		return 2
+	}
+}

@@ -1,0 +1,157 @@
+package store_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"leasehold/internal/store"
+)
+
+func TestABadFileIsSetAside(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spoil  func(t *testing.T, b *bench)
+		reason string
+	}{
+		"text":                 {func(t *testing.T, b *bench) { b.replace(t, bytes.Repeat([]byte("no database\n"), 4000)) }, "not a state file"},
+		"a few bytes":          {func(t *testing.T, b *bench) { b.replace(t, []byte("x")) }, "not a state file"},
+		"zeros":                {func(t *testing.T, b *bench) { b.replace(t, make([]byte, 32<<10)) }, "not a state file"},
+		"cut short":            {func(t *testing.T, b *bench) { b.replace(t, b.content(t)[:10_000]) }, "damaged"},
+		"sealed with another":  {func(t *testing.T, b *bench) { b.key = newBench(t).key }, "sealed with another key"},
+		"without check value":  {func(t *testing.T, b *bench) { b.setMeta(t, "check", "") }, "sealed with another key"},
+		"of another format":    {func(t *testing.T, b *bench) { b.setMeta(t, "format", "2") }, `of format "2", where this version reads "1"`},
+		"of an unheard format": {func(t *testing.T, b *bench) { b.setMeta(t, "format", "") }, `of format ""`},
+		"another's database": {func(t *testing.T, b *bench) { // as Vault Agent's cache begins
+			b.replace(t, nil)
+			db, err := bbolt.Open(b.path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if err := db.Update(func(tx *bbolt.Tx) error {
+				meta, err := tx.CreateBucket([]byte("meta"))
+				if err != nil {
+					return err
+				}
+				return meta.Put([]byte("version"), []byte("2"))
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}, "not a state file of Leasehold"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			s := b.open(t, strict)
+			write(t, s, put("a", "1"))
+			closeStore(t, s)
+			tc.spoil(t, b)
+			spoilt := b.content(t)
+
+			_, err := b.try(strict)
+			if err == nil || !strings.Contains(err.Error(), tc.reason) || !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("with ExitOnErr: %v", err)
+			}
+			if len(b.aside(t)) != 0 || b.log.Len() > 0 {
+				t.Errorf("with ExitOnErr it set aside %v and logged %s", b.aside(t), b.log)
+			}
+
+			s = b.open(t, store.Options{})
+			expect(t, s, map[string]string{})
+			write(t, s, put("b", "2"))
+			closeStore(t, s)
+			expect(t, b.open(t, strict), map[string]string{"b": "2"})
+
+			aside := b.aside(t)
+			if len(aside) != 1 {
+				t.Fatalf("set aside: %v, want one file", aside)
+			}
+			if kept, err := os.ReadFile(aside[0]); err != nil || !bytes.Equal(kept, spoilt) {
+				t.Errorf("what was set aside is not the file that was there, %v", err)
+			}
+			log := b.log.String()
+			if strings.Count(log, "\n") != 1 || !strings.Contains(log, "level=WARN") || !strings.Contains(log, aside[0]) {
+				t.Errorf("log = %s\nwant one warning that names %s", log, aside[0])
+			}
+		})
+	}
+}
+
+func (b *bench) setMeta(t *testing.T, key, value string) {
+	t.Helper()
+	b.withRecords(t, "meta", func(meta *bbolt.Bucket) error { return meta.Put([]byte(key), []byte(value)) })
+}
+
+func TestAnInterruptedBeginningIsANewFile(t *testing.T) {
+	for name, begin := range map[string]func(t *testing.T, path string){
+		"created": func(t *testing.T, path string) {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a database without buckets": func(t *testing.T, path string) {
+			db, err := bbolt.Open(path, 0o600, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			begin(t, b.path)
+			s := b.open(t, strict)
+			write(t, s, put("a", "1"))
+			expect(t, s, map[string]string{"a": "1"})
+		})
+	}
+}
+
+func TestAFileInUseIsRefused(t *testing.T) {
+	b := newBench(t)
+	s := b.open(t, strict)
+	write(t, s, put("a", "1"))
+	synctest.Test(t, func(t *testing.T) { // the lock is polled, so the wait is the bubble's
+		start := time.Now()
+		_, err := b.try(store.Options{})
+		if err == nil || !strings.Contains(err.Error(), "another process holds it; stop that process, or choose another path") {
+			t.Errorf("error = %v", err)
+		}
+		if waited := time.Since(start); waited > time.Second {
+			t.Errorf("it waited %v, want 1 s at most", waited)
+		}
+	})
+	if len(b.aside(t)) != 0 {
+		t.Error("a file in use was set aside")
+	}
+	write(t, s, put("b", "2"))
+	expect(t, s, map[string]string{"a": "1", "b": "2"})
+}
+
+func TestAWrongPathIsRefusedWithARemedy(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ path, want string }{
+		"no such directory":        {filepath.Join(dir, "none", "state.db"), "none does not exist; create it"},
+		"a directory":              {dir, "it is not a regular file; name one"},
+		"a file for the directory": {filepath.Join(dir, "file", "state.db"), "not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.path = tc.path
+			if _, err := b.try(store.Options{}); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("error = %v, want %s", err, tc.want)
+			}
+			if len(b.aside(t)) != 0 {
+				t.Error("something was set aside")
+			}
+		})
+	}
+}
