@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -68,7 +69,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, gra
 		ReadTimeout:       s.ReadTimeout,
 		WriteTimeout:      s.WriteTimeout,
 		IdleTimeout:       s.IdleTimeout,
-		ErrorLog:          log.New(debugWriter{logger}, "", 0),
+		ErrorLog:          log.New(problems{logger}, "", 0),
 	}
 	g, ended := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -97,10 +98,14 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// debugWriter takes net/http's complaints about single connections (bad TLS handshakes, aborted handlers).
-type debugWriter struct{ log *slog.Logger }
+// problems takes net/http's complaints. Those about single connections (bad TLS handshakes) are for debugging; a handler that panicked is a bug.
+type problems struct{ log *slog.Logger }
 
-func (d debugWriter) Write(p []byte) (int, error) {
-	d.log.Debug("connection", slog.String("problem", string(p)))
-	return len(p), nil
+func (p problems) Write(line []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.HasPrefix(line, []byte("http: panic serving")) {
+		level = slog.LevelError
+	}
+	p.log.Log(context.Background(), level, "connection", slog.String("problem", string(bytes.TrimSpace(line))))
+	return len(line), nil
 }

@@ -23,6 +23,7 @@ func (rt *router) fail(w http.ResponseWriter, r *http.Request, err error) {
 // describe says what happened in words for the client: the cause's kind and the remedy, and no address of the inside.
 func describe(r *http.Request, err error) (status int, text string) {
 	var tooLarge *http.MaxBytesError
+	var told clientError
 	var timeout net.Error
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
@@ -31,12 +32,8 @@ func describe(r *http.Request, err error) (status int, text string) {
 		return statusClientGone, "the client closed the connection before its answer came"
 	case errors.As(err, &tooLarge):
 		return http.StatusRequestEntityTooLarge, "http: request body too large; raise max_request_size of the listener if this request is wanted"
-	case errors.Is(err, errNoToken):
-		return http.StatusServiceUnavailable, errNoToken.Error()
-	case errors.Is(err, errUnprintable):
-		return http.StatusBadRequest, errUnprintable.Error()
-	case isRefusal(err):
-		return http.StatusForbidden, err.Error()
+	case errors.As(err, &told):
+		return told.ClientStatus(), told.Error()
 	case errors.As(err, &cert):
 		return http.StatusBadGateway, "failed to get the response: Vault's TLS certificate could not be verified; check ca_cert and tls_server_name in the vault stanza"
 	case errors.As(err, &dns):
@@ -50,13 +47,20 @@ func describe(r *http.Request, err error) (status int, text string) {
 	}
 }
 
-// refusal is an error whose text is meant for the client.
-type refusal interface{ Refusal() bool }
-
-func isRefusal(err error) bool {
-	var r refusal
-	return errors.As(err, &r) && r.Refusal()
+// clientError is an error that knows what the client is to be told, wherever it comes from.
+type clientError interface {
+	error
+	ClientStatus() int
 }
+
+// answer is a clientError of our own.
+type answer struct {
+	status int
+	text   string
+}
+
+func (a answer) Error() string     { return a.text }
+func (a answer) ClientStatus() int { return a.status }
 
 // writeError answers in Vault's form.
 func writeError(w http.ResponseWriter, status int, text string) {

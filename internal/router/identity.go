@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -10,8 +9,8 @@ import (
 )
 
 var (
-	errNoToken     = errors.New("auto-auth token not available yet; Leasehold keeps trying to log in, see its log for the reason")
-	errUnprintable = errors.New("the request's Vault token contains non-printable characters and cannot be used")
+	errNoToken     = answer{http.StatusServiceUnavailable, "auto-auth token not available yet; Leasehold keeps trying to log in, see its log for the reason"}
+	errUnprintable = answer{http.StatusBadRequest, "the request's Vault token contains non-printable characters and cannot be used"}
 )
 
 const bearer = "Bearer "

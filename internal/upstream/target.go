@@ -1,14 +1,20 @@
 package upstream
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
 // ErrTarget is a request target that names no path on a server: CONNECT's host:port, "*", mailto:x. It is the client's fault.
-var ErrTarget = errors.New("request target is not a path")
+const ErrTarget = targetError("the request target is not a path on Vault")
+
+type targetError string
+
+func (e targetError) Error() string { return string(e) }
+
+// ClientStatus is the HTTP status for the client, who may read the text as well.
+func (targetError) ClientStatus() int { return http.StatusBadRequest }
 
 // target returns the path and query of r as they stood on the request line.
 func target(r *http.Request) (string, error) {

@@ -1,0 +1,232 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"leasehold/internal/telemetry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// holdings are those of a cache with something in it.
+type holdings struct{}
+
+func (holdings) Stats() (entries int, bytes int64, tokens int) { return 7, 4096, 3 }
+
+func newMeters(t testing.TB) *telemetry.Meters {
+	t.Helper()
+	m, err := telemetry.New(holdings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return m
+}
+
+// scrape returns the samples and the types of a scrape.
+func scrape(t *testing.T, m *telemetry.Meters, target string) (samples, types map[string]string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, target, nil))
+	if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Fatalf("scrape = %d, Content-Type %q", w.Code, w.Header().Get("Content-Type"))
+	}
+	samples, types = map[string]string{}, map[string]string{}
+	for line := range strings.Lines(w.Body.String()) {
+		line = strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			name, kind, _ := strings.Cut(rest, " ")
+			types[name] = kind
+		} else if !strings.HasPrefix(line, "#") {
+			name, value, _ := strings.Cut(line, " ")
+			samples[name] = value
+		}
+	}
+	return samples, types
+}
+
+// counters and gauges are all names that users' dashboards may hold us to, for each of Vault's prefixes, and our own.
+var (
+	counters = []string{
+		"cache_hit", "cache_miss", "proxy_success", "proxy_client_error", "proxy_error", "auth_success", "auth_failure",
+	}
+	own = map[string]string{
+		"leasehold_renewals": "counter", "leasehold_renewals_failed": "counter",
+		"leasehold_cache_entries": "gauge", "leasehold_cache_bytes": "gauge", "leasehold_cache_tokens": "gauge",
+	}
+)
+
+func TestNamesAreExactlyThese(t *testing.T) {
+	want := maps.Clone(own)
+	for _, app := range []string{"vault_proxy_", "vault_agent_"} {
+		for _, name := range counters {
+			want[app+name] = "counter"
+		}
+		want[app+"authenticated"] = "gauge"
+	}
+	samples, types := scrape(t, newMeters(t), "/proxy/v1/metrics")
+	if !maps.Equal(types, want) {
+		t.Errorf("types = %v\nwant %v", types, want)
+	}
+	if got, want := slices.Sorted(maps.Keys(samples)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+		t.Errorf("samples = %v\nwant %v, without labels", got, want)
+	}
+}
+
+func TestCounts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		count func(*telemetry.Meters)
+		want  []string // without the prefix of an application
+		own   string
+	}{
+		"hit":                   {(*telemetry.Meters).Hit, []string{"cache_hit"}, ""},
+		"miss":                  {(*telemetry.Meters).Miss, []string{"cache_miss"}, ""},
+		"200":                   {func(m *telemetry.Meters) { m.Answered(200) }, []string{"proxy_success"}, ""},
+		"307":                   {func(m *telemetry.Meters) { m.Answered(307) }, []string{"proxy_success"}, ""},
+		"400":                   {func(m *telemetry.Meters) { m.Answered(400) }, []string{"proxy_client_error"}, ""},
+		"503":                   {func(m *telemetry.Meters) { m.Answered(503) }, []string{"proxy_client_error"}, ""},
+		"no answer":             {(*telemetry.Meters).Failed, []string{"proxy_error"}, ""},
+		"login":                 {(*telemetry.Meters).AuthSuccess, []string{"auth_success"}, ""},
+		"failed login":          {(*telemetry.Meters).AuthFailure, []string{"auth_failure"}, ""},
+		"token held":            {func(m *telemetry.Meters) { m.Authenticated(true) }, []string{"authenticated"}, ""},
+		"token lost":            {func(m *telemetry.Meters) { m.Authenticated(true); m.Authenticated(false) }, nil, ""},
+		"renewal":               {func(m *telemetry.Meters) { m.Renewal(true) }, nil, "leasehold_renewals"},
+		"renewal that failed":   {func(m *telemetry.Meters) { m.Renewal(false) }, nil, "leasehold_renewals_failed"},
+		"nothing has happened ": {func(*telemetry.Meters) {}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMeters(t)
+			before, _ := scrape(t, m, "/proxy/v1/metrics?format=prometheus")
+			tc.count(m)
+			after, _ := scrape(t, m, "/agent/v1/metrics")
+			want := maps.Clone(before)
+			for _, name := range tc.want {
+				want["vault_proxy_"+name], want["vault_agent_"+name] = "1", "1"
+			}
+			if tc.own != "" {
+				want[tc.own] = "1"
+			}
+			if !maps.Equal(after, want) {
+				t.Errorf("after = %v\nwant %v", after, want)
+			}
+		})
+	}
+}
+
+func TestHoldingsAreAskedAtEachScrape(t *testing.T) {
+	samples, _ := scrape(t, newMeters(t), "/proxy/v1/metrics")
+	for name, want := range map[string]string{"leasehold_cache_entries": "7", "leasehold_cache_bytes": "4096", "leasehold_cache_tokens": "3"} {
+		if samples[name] != want {
+			t.Errorf("%s = %q, want %s", name, samples[name], want)
+		}
+	}
+}
+
+func TestUnknownFormatsAreRefused(t *testing.T) {
+	for _, format := range []string{"json", "Prometheus", "<script>"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/proxy/v1/metrics", nil)
+		r.URL.RawQuery = "format=" + format
+		newMeters(t).Handler().ServeHTTP(w, r)
+		want := fmt.Sprintf("metric response format %q unknown; use prometheus\n", format)
+		if w.Code != http.StatusBadRequest || w.Body.String() != want || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+			t.Errorf("answer = %d %q of type %q, want 400 %q", w.Code, w.Body, w.Header().Get("Content-Type"), want)
+		}
+	}
+}
+
+// Counting is on the path of every request.
+func TestCountingDoesNotAllocate(t *testing.T) {
+	m := newMeters(t)
+	if got := testing.AllocsPerRun(100, func() { m.Hit(); m.Miss(); m.Answered(200); m.Failed(); m.Renewal(true) }); got != 0 {
+		t.Errorf("allocations = %v, want none", got)
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	h := newMeters(b).Handler()
+	r := httptest.NewRequest(http.MethodGet, "/proxy/v1/metrics", nil)
+	for b.Loop() {
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
+const trace = slog.LevelDebug - 4
+
+func TestLoggerLevels(t *testing.T) {
+	levels := []slog.Level{trace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	names := []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR"}
+	for i, level := range levels {
+		for _, format := range []string{"json", "standard", ""} {
+			t.Run(names[i]+" "+format, func(t *testing.T) {
+				var b bytes.Buffer
+				log := telemetry.NewLogger(&b, level, format)
+				for _, l := range levels {
+					log.Log(t.Context(), l, "said", slog.String("at", l.String()))
+				}
+				if got := levelsIn(t, b.String(), format); !slices.Equal(got, names[i:]) {
+					t.Errorf("levels = %v, want %v", got, names[i:])
+				}
+			})
+		}
+	}
+}
+
+// levelsIn returns the level of each line.
+func levelsIn(t *testing.T, text, format string) (levels []string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if format == "json" {
+			var record struct{ Level, Msg string }
+			if err := json.Unmarshal([]byte(line), &record); err != nil || record.Msg != "said" {
+				t.Errorf("line %q: %v", line, err)
+			}
+			levels = append(levels, record.Level)
+			continue
+		}
+		_, rest, ok := strings.Cut(line, " level=")
+		level, rest, _ := strings.Cut(rest, " ")
+		if !ok || !strings.HasPrefix(line, "time=") || !strings.HasPrefix(rest, "msg=said ") {
+			t.Errorf("line %q", line)
+		}
+		levels = append(levels, level)
+	}
+	return levels
+}
+
+func TestTheLevelCanChange(t *testing.T) {
+	var b bytes.Buffer
+	var level slog.LevelVar
+	log := telemetry.NewLogger(&b, &level, "standard")
+	log.Debug("unheard")
+	level.Set(slog.LevelDebug)
+	log.Debug("heard")
+	if got := b.String(); strings.Contains(got, "unheard") || !strings.Contains(got, "heard") {
+		t.Errorf("log = %q", got)
+	}
+}
+
+// Only the record's own level is renamed; attributes keep their names and values.
+func TestAttributesAreLeftAlone(t *testing.T) {
+	var b bytes.Buffer
+	telemetry.NewLogger(&b, trace, "standard").WithGroup("vault").With("level", trace).Info("said", "seen", slog.LevelError, "level", "own")
+	if got := b.String(); !strings.Contains(got, "level=INFO msg=said vault.level=DEBUG-4 vault.seen=ERROR vault.level=own") {
+		t.Errorf("log = %q", got)
+	}
+}
