@@ -1,0 +1,54 @@
+# GNU make. Needs Go and git; race also gcc, image docker. CONTRIBUTING.md says more.
+
+VERSION       := $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
+FUZZTIME      ?= 10s
+BENCH_SECONDS ?= 10
+
+# The e2e tests wait more than they work, so more of them run at once than there are cores. They run a binary that go test
+# cannot see: -count=1 keeps it from answering out of its cache.
+E2E := go test -count=1 -parallel=8 ./...
+
+# The linter is a tool of a module of its own, so that none of its requirements reaches the product's go.mod.
+LINT := golangci-lint run --max-same-issues=0 --max-issues-per-linter=0
+
+.PHONY: build test race lint fuzz bench demo image clean
+
+build: ## the static binary, bin/leasehold
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leasehold ./cmd/proxy
+
+test: build ## unit tests, then that binary on a real Vault
+	go vet ./...
+	go test ./...
+	cd test/e2e && LEASEHOLD_BINARY=../../bin/leasehold $(E2E)
+
+race: ## the same under the race detector: the unit tests and the binary, not Vault
+	CGO_ENABLED=1 go test -race ./...
+	cd test/e2e && LEASEHOLD_E2E_RACE=1 $(E2E)
+
+lint: ## both modules, with .golangci.yml
+	go tool -modfile=tools/go.mod $(LINT) ./...
+	cd test/e2e && go tool -modfile=../../tools/go.mod $(LINT) ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; packages=$$(go list ./...); \
+	for package in $$packages; do \
+		names=$$(go test -list '^Fuzz' $$package); \
+		for name in $$(echo "$$names" | grep '^Fuzz'); do \
+			echo "== $$package $$name"; \
+			go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: build ## speed and memory as ratios in one run, beside the budgets of docs/design.md
+	cd test/e2e && go run ./cmd/bench -binary=../../bin/leasehold -seconds=$(BENCH_SECONDS)
+
+# Built, not run by `go run`: Ctrl-C then reaches the demonstration directly, and it tidies up.
+demo: build ## a narrated tour on a real Vault
+	cd test/e2e && go build -o ../../bin/demo ./cmd/demo
+	@bin/demo -binary=bin/leasehold
+
+image: ## the container image, leasehold:VERSION
+	docker build --build-arg VERSION=$(VERSION) --tag leasehold:$(VERSION) .
+
+clean:
+	rm -rf bin
