@@ -248,7 +248,7 @@ func TestStartsBeforeVault(t *testing.T) {
 	}
 	p := launch(t, caching(v.Address, r))
 	p.waitListening(t, 1)
-	p.waitLog(t, "connection refused")
+	p.waitLog(t, "connection refused; check that Vault runs there")
 	if strings.Contains(p.log.String(), "msg=ready") {
 		t.Error("ready without a token")
 	}

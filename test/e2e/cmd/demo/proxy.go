@@ -39,7 +39,7 @@ func startProxy(ctx context.Context, binary, config string) (*proxy, error) {
 	err := wait(ctx, "Leasehold to be ready", func() (bool, error) {
 		select {
 		case <-p.exited:
-			return false, errors.New("Leasehold ended instead of becoming ready")
+			return false, errors.New("the process ended instead of becoming ready")
 		default:
 			return strings.Contains(p.log.String(), "msg=ready"), nil
 		}

@@ -66,6 +66,11 @@ func (t *tour) hit() error {
 	if err != nil {
 		return err
 	}
+	issued := t.vault.Issued("demo")
+	t.note("leases that Vault has made so far: %d", issued)
+	if issued != 1 {
+		return fmt.Errorf("the number of leases should be 1, not %d", issued)
+	}
 	return a.wantLease("HIT", t.first)
 }
 
@@ -151,7 +156,7 @@ func (t *tour) quit() error {
 	case <-t.ctx.Done():
 		return t.ctx.Err()
 	case <-time.After(patience):
-		return fmt.Errorf("Leasehold should have ended, and still runs after %v", patience)
+		return fmt.Errorf("the process should have ended, and still runs after %v", patience)
 	}
 	code := t.proxy.cmd.ProcessState.ExitCode()
 	t.note("the process has ended with exit code %d", code)

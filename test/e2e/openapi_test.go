@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-chi/chi/v5"
+
+	"leasehold/internal/router"
+)
+
+func loadDescription(t *testing.T) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromFile("../../api/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// The description names exactly the routes that there are.
+func TestDescriptionAndRoutesAgree(t *testing.T) {
+	var described, routed []string
+	for path, item := range loadDescription(t).Paths.Map() {
+		for method := range item.Operations() {
+			described = append(described, method+" "+path)
+		}
+	}
+	mux := router.New(router.Parts{Metrics: http.NotFoundHandler()}, router.Options{EnableQuit: true})
+	err := chi.Walk(mux, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if route != "/*" { // Vault's
+			routed = append(routed, method+" "+route)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(described)
+	slices.Sort(routed)
+	if !slices.Equal(described, routed) {
+		t.Errorf("described: %v\nrouted:    %v", described, routed)
+	}
+}
+
+// The binary answers as described: every status below is in the description, and error bodies have its schema.
+func TestAnswersAreAsDescribed(t *testing.T) {
+	doc := loadDescription(t)
+	p := startProxy(t, vaultStanza(shared.Address)+cacheStanza+
+		listenerStanza(allowQuit, "max_request_size = 200")+listenerStanza(allowQuit, "require_request_header = true"))
+	for _, c := range []struct {
+		listener           int
+		method, path, body string
+		status             int
+	}{
+		{0, "GET", "metrics", "", 200},
+		{0, "GET", "metrics?format=prometheus", "", 200},
+		{0, "GET", "metrics?format=xml", "", 400},
+		{0, "POST", "metrics", "", 405},
+		{0, "POST", "cache-clear", `{"type":"all"}`, 200},
+		{0, "PUT", "cache-clear", `{"type":"token","value":"x"}`, 200},
+		{0, "POST", "cache-clear", `{"type":"never"}`, 400},
+		{0, "DELETE", "cache-clear", "", 405},
+		{0, "POST", "cache-clear", strings.Repeat(" ", 300), 413},
+		{1, "POST", "cache-clear", `{"type":"all"}`, 412},
+		{1, "POST", "quit", "", 412},
+		{0, "GET", "quit", "", 405},
+		{0, "POST", "quit", "", 200},
+	} {
+		for _, app := range []string{"/agent/v1/", "/proxy/v1/"} {
+			if c.path == "quit" && c.status == 200 && app == "/agent/v1/" {
+				continue // there is one end
+			}
+			a, err := send(t.Context(), c.method, p.URLs[c.listener]+app+c.path, c.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Status != c.status {
+				t.Errorf("%s %s%s = %d %s, want %d", c.method, app, c.path, a.Status, a.Body, c.status)
+			}
+			name, _, _ := strings.Cut(c.path, "?")
+			item := doc.Paths.Value(app + name)
+			var described *openapi3.ResponseRef
+			for _, op := range item.Operations() {
+				if r := op.Responses.Status(c.status); r != nil {
+					described = r
+				}
+			}
+			if described == nil {
+				t.Errorf("%s%s: status %d is not described", app, name, c.status)
+				continue
+			}
+			media := described.Value.Content.Get("application/json")
+			if media == nil {
+				continue
+			}
+			var body any
+			if err := json.Unmarshal(a.Body, &body); err != nil {
+				t.Errorf("%s%s (%d): %v in %q", app, name, c.status, err, a.Body)
+			} else if err := media.Schema.Value.VisitJSON(body); err != nil {
+				t.Errorf("%s%s (%d): %v", app, name, c.status, err)
+			}
+		}
+	}
+	p.wantExit(t, 0)
+}
