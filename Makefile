@@ -2,7 +2,7 @@
 
 VERSION       := $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 FUZZTIME      ?= 10s
-BENCH_SECONDS ?= 10
+BENCH_SECONDS ?= 5
 
 # The e2e tests wait more than they work, so more of them run at once than there are cores. They run a binary that go test
 # cannot see: -count=1 keeps it from answering out of its cache.

@@ -15,7 +15,7 @@ require (
 	go.opentelemetry.io/otel/sdk/metric v1.47.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
-	golang.org/x/time v0.12.0
+	golang.org/x/time v0.16.0
 	pgregory.net/rapid v1.3.0
 )
 
