@@ -215,3 +215,39 @@ func TestAMediaTypeMayHaveParameters(t *testing.T) {
 		wantCache(t, f.get("/v1/db/creds/app"), "HIT")
 	}
 }
+
+// closing counts how often a body is closed: one that stays open holds a connection to Vault.
+type closing struct {
+	io.Reader
+	closed *int
+}
+
+func (c closing) Close() error {
+	*c.closed++
+	return nil
+}
+
+func TestBodiesOfVaultAreClosed(t *testing.T) {
+	for name, tc := range map[string]struct{ method, target, body string }{
+		"kept":              {"GET", "/v1/db/creds/app", leaseBody("db/creds/app/1", 3600)},
+		"not kept":          {"GET", "/v1/secret/data/app", kvBody},
+		"too large":         {"GET", "/v1/secret/data/app", strings.Repeat(" ", 2*maxSize)},
+		"passed":            {"GET", "/v1/sys/health", "{}"},
+		"a renewal":         {"PUT", "/v1/sys/leases/renew", leaseBody("db/creds/app/1", 3600)},
+		"a token concealed": {"GET", "/v1/auth/token/lookup-self", lookupBody(autoToken)},
+		"a token renewed":   {"PUT", "/v1/auth/token/renew-self", renewBody(autoToken)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			closed := 0
+			f := newFixture(t, func(*http.Request) (*http.Response, error) {
+				resp := reply(http.StatusOK, "")
+				resp.Body, resp.ContentLength = closing{strings.NewReader(tc.body), &closed}, -1
+				return resp, nil
+			}, cache.Options{MaxEntrySize: maxSize})
+			f.do(injected, tc.method, tc.target, "")
+			if closed == 0 {
+				t.Error("the body of Vault's answer was not closed")
+			}
+		})
+	}
+}

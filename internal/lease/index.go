@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"encoding/binary"
 	"log/slog"
 	"strings"
@@ -140,6 +141,7 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	}
 	e := &Entry{key: o.Key, path: o.Path, namespace: namespaceOf(o, s), owner: owner}
 	answer := o.Answer
+	answer.Body = bytes.Clone(answer.Body) // what was read has room to spare, which would stay for the life of the lease
 	answer.Header = x.shareHeader(o.RawHeader)
 	e.answer = &answer
 	if v == KeepLease {
@@ -290,7 +292,7 @@ func (x *Index) Lose(t vault.Token) {
 }
 
 // Stats tells how much is held: entries, their bytes as counted against the limit, and tokens in the tree.
-func (x *Index) Stats() (entries int, bytes int64, tokens int) {
+func (x *Index) Stats() (entries int, size int64, tokens int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.entries, x.bytes, len(x.tokens)

@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -144,8 +145,8 @@ func TestAClientThatLeavesDoesNotWaitForTheLogin(t *testing.T) {
 		if got := time.Since(start); got != time.Second {
 			t.Errorf("request ended after %v, want 1s", got)
 		}
-		if len(f.failures) != 1 || f.failures[0].status != 499 {
-			t.Errorf("failures = %v, want one of status 499", f.failures)
+		if len(f.failures) != 1 || f.failures[0].status != 499 || !errors.Is(f.failures[0].err, context.Canceled) {
+			t.Errorf("failures = %v, want one of status 499 because the client left", f.failures)
 		}
 	})
 }

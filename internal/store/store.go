@@ -88,7 +88,7 @@ func (s *Store) pass(fn func(plain []byte) error) (bad [][]byte, err error) {
 			if key == nil {
 				return nil
 			}
-			if plain, sealed = s.key.Open(value, aad(recordsBucket, key)); sealed != nil && !s.exitOnErr {
+			if plain, sealed = s.key.Open(value, aad(recordsBucket, key)); sealed != nil {
 				bad = append(bad, bytes.Clone(key))
 			}
 			return nil

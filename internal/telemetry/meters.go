@@ -16,7 +16,7 @@ import (
 
 // Holdings tells how much the lease index holds; it is asked at each scrape.
 type Holdings interface {
-	Stats() (entries int, bytes int64, tokens int)
+	Stats() (entries int, size int64, tokens int)
 }
 
 // Meters counts. Each method is one atomic add, so that a hit costs no more; OpenTelemetry reads the counts when it is asked.
