@@ -38,6 +38,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stdout, "leasehold %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
 	}
+	if err := harden(); err != nil {
+		_, _ = fmt.Fprintln(stderr, "warning: the memory of this process could not be protected from others of the same user:", err)
+	}
 	if f.config == "" {
 		return exitCode(stderr, quick(ctx, f, stdout, stderr))
 	}

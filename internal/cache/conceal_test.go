@@ -189,7 +189,7 @@ func TestAnAnswerThatCannotBeReadIsNotGiven(t *testing.T) {
 		"too large":        always(http.StatusOK, lookupBody(autoToken)+strings.Repeat(" ", cache.DefaultMaxEntrySize)),
 		"cut short": func(*http.Request) (*http.Response, error) {
 			resp := reply(http.StatusOK, "")
-			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(lookupBody(autoToken)), failing{}))
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(lookupBody(autoToken)), failing{errLost}))
 			return resp, nil
 		},
 	} {
@@ -227,9 +227,9 @@ func TestTheTokenCannotBeWrapped(t *testing.T) {
 }
 
 // failing is a body that breaks off.
-type failing struct{}
+type failing struct{ err error }
 
-func (failing) Read([]byte) (int, error) { return 0, errLost }
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func zipped(t *testing.T, s string) string {
 	t.Helper()

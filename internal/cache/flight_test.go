@@ -297,6 +297,6 @@ func TestFollowersOfAFailedLeaderGoOnTheirOwn(t *testing.T) {
 func broken(begin, contentType string) *http.Response {
 	resp := reply(http.StatusOK, begin, with{"Content-Type", contentType})
 	resp.ContentLength = -1
-	resp.Body = io.NopCloser(io.MultiReader(resp.Body, failing{}))
+	resp.Body = io.NopCloser(io.MultiReader(resp.Body, failing{errLost}))
 	return resp
 }

@@ -66,9 +66,13 @@ func TestAHitReplaysTheHeader(t *testing.T) {
 		with{"Date", "Mon, 01 Jan 2001 00:00:00 GMT"}, with{"Content-Length", "1"}, with{"Connection", "close"}, with{"Age", "7"},
 		with{"X-Cache", "HIT from elsewhere"}, with{"Trailer", "X-Sum"})
 	stored.Header["Warning"] = []string{"199 - one", "199 - two"}
-	f := newFixture(t, func(*http.Request) (*http.Response, error) { return stored, nil }, cache.Options{})
-	wantCache(t, f.get("/v1/db/creds/app"), "MISS")
-	w := f.get("/v1/db/creds/app")
+	var f *fixture
+	var w *httptest.ResponseRecorder
+	synctest.Test(t, func(t *testing.T) {
+		f = newFixture(t, func(*http.Request) (*http.Response, error) { return stored, nil }, cache.Options{})
+		wantCache(t, f.get("/v1/db/creds/app"), "MISS")
+		w = f.get("/v1/db/creds/app")
+	})
 	wantCache(t, w, "HIT")
 	if w.Code != http.StatusCreated {
 		t.Errorf("status = %d, want 201", w.Code)

@@ -2,10 +2,13 @@ package cache_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -176,16 +179,31 @@ func TestSmallBodiesArriveWhole(t *testing.T) {
 	}
 }
 
-func TestABodyThatCannotBeReadIsAnError(t *testing.T) {
-	for _, target := range []string{"/v1/db/creds/app", "/v1/sys/leases/revoke", "/v1/sys/leases/renew", "/v1/auth/token/lookup"} {
-		f := newFixture(t, leases(), cache.Options{})
-		r := newRequest(t.Context(), http.MethodPost, target, "12345678")
-		r.Body = http.MaxBytesReader(nil, r.Body, 4)
-		err := f.Answer(httptest.NewRecorder(), r, injected)
-		if got := fmt.Sprint(err); !strings.Contains(got, "http: request body too large") {
-			t.Errorf("%s: error = %v", target, err)
+func TestABodyThatDoesNotComeIsTheClientsFault(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+	}{
+		"too large":  {&http.MaxBytesError{Limit: 4}, http.StatusBadRequest}, // for which router has a word of its own
+		"too slow":   {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, http.StatusRequestTimeout},
+		"broken off": {io.ErrUnexpectedEOF, http.StatusBadRequest},
+	} {
+		for _, target := range []string{"/v1/db/creds/app", "/v1/sys/leases/revoke", "/v1/sys/leases/renew", "/v1/auth/token/lookup"} {
+			t.Run(name+" "+target, func(t *testing.T) {
+				f := newFixture(t, leases(), cache.Options{})
+				r := newRequest(t.Context(), http.MethodPost, target, "1234")
+				r.Body = io.NopCloser(io.MultiReader(r.Body, failing{tc.err}))
+				err := f.Answer(httptest.NewRecorder(), r, injected)
+				told, ok := errors.AsType[interface {
+					error
+					ClientStatus() int
+				}](err)
+				if !errors.Is(err, tc.err) || !ok || told.ClientStatus() != tc.status {
+					t.Errorf("error = %v, want %v with status %d", err, tc.err, tc.status)
+				}
+				f.wantCalls(0)
+			})
 		}
-		f.wantCalls(0)
 	}
 }
 

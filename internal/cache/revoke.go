@@ -37,18 +37,20 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 	return err
 }
 
-// maxRevocation is Vault's own default limit of a request. If one is configured to take more, a revocation that is too large to be read empties
-// the cache.
-const maxRevocation = 32 << 20
+// maxRevocation is far more than a revocation needs. One that is too large to be read and that Vault accepts all the same empties the cache.
+const maxRevocation = 1 << 20
 
-// mayHaveActed: 204, but also 202 (sync=false) and 200; and the errors behind which the request may have been carried out.
+// mayHaveActed: 204, but also 202 (sync=false) and 200; and the errors behind which the request may have been carried out, those that
+// balancers make up included.
 func mayHaveActed(status int) bool {
 	switch status {
-	case http.StatusOK, http.StatusAccepted, http.StatusNoContent,
-		http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusNotImplemented, http.StatusServiceUnavailable:
+		return false
+	case http.StatusOK, http.StatusAccepted, http.StatusNoContent, http.StatusRequestTimeout:
 		return true
+	default:
+		return status >= http.StatusInternalServerError
 	}
-	return false
 }
 
 // neverSent tells errors after which Vault cannot have seen the request.

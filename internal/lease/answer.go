@@ -42,7 +42,16 @@ var errShape = errors.New("not the shape of a Vault secret")
 
 // MayHold is a quick look that lets most answers pass without parsing: what can be kept says "renewable": true somewhere.
 func MayHold(body []byte) bool {
-	return bytes.Contains(body, []byte(`"renewable"`)) && bytes.Contains(body, []byte("true"))
+	for {
+		_, rest, found := bytes.Cut(body, []byte(`"renewable"`))
+		if !found {
+			return false
+		}
+		if bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n:"), []byte("true")) {
+			return true
+		}
+		body = rest
+	}
 }
 
 // ParseSecret reads an answer's body. The error means "let it pass": arrays, wrong types, duplicate keys, broken JSON.

@@ -22,7 +22,9 @@ func TestMayHold(t *testing.T) {
 		"KV, nothing true in it":  {`{"lease_id":"","renewable":false,"data":{"a":"b"}}`, false},
 		"no such field":           {`{"ok":true}`, false},
 		"empty":                   {"", false},
-		"not renewable, but true": {`{"renewable":false,"data":{"a":true}}`, true}, // parsing will tell
+		"not renewable, but true": {`{"renewable":false,"data":{"a":true}}`, false},
+		"in data only":            {`{"renewable":false,"data":{"renewable":true}}`, true}, // parsing will tell
+		"cut off":                 {`{"renewable"`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := lease.MayHold([]byte(tc.body)); got != tc.want {

@@ -46,7 +46,7 @@ func TestDecisionTable(t *testing.T) {
 		"KV that says it is renewable":  {app, `{"lease_id":"","renewable":false,"lease_duration":60,"data":{"renewable":true}}`, lease.NotRenewable, 0, 0},
 		"renewable, but neither":        {app, `{"lease_id":"","renewable":true,"lease_duration":60}`, lease.NotRenewable, 0, 0},
 		"array":                         {app, `[{"renewable":true}]`, lease.NotASecret, 0, 0},
-		"wrong types":                   {app, `{"lease_id":"a/b","renewable":"true","lease_duration":60}`, lease.NotASecret, 0, 0},
+		"wrong types":                   {app, `{"lease_id":"a/b","renewable":true,"lease_duration":"60"}`, lease.NotASecret, 0, 0},
 		"no JSON":                       {app, `"renewable" true`, lease.NotASecret, 0, 0},
 		"nothing":                       {app, "", lease.NotRenewable, 0, 0},
 		"lease of one second":           {app, leaseAnswer("aws/creds/a/x1", 1), lease.KeepLease, 1, 0},

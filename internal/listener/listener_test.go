@@ -126,7 +126,7 @@ func TestATLSPairThatIsNone(t *testing.T) {
 // free returns an address that nobody listens on.
 func free(t *testing.T) string {
 	t.Helper()
-	ln := open(t, listener.Settings{Address: "127.0.0.2:0"})
+	ln := open(t, listener.Settings{Address: "127.0.0.1:0"})
 	if err := ln.Close(); err != nil {
 		t.Fatal(err)
 	}

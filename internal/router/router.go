@@ -138,8 +138,9 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodConnect {
-		writeError(w, http.StatusMethodNotAllowed, "CONNECT is not served: Leasehold is a proxy for Vault only; use its address as VAULT_ADDR")
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		// Leasehold is a proxy for Vault only, and what echoes a request would show the token that we lend it.
+		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods")
 		return
 	}
 	id, err := rt.identify(r)

@@ -148,7 +148,6 @@ func TestTheRequestIsHandedOnUntouched(t *testing.T) {
 		"PATCH":                  {"PATCH /v1/secret", "/v1/secret", "/v1/secret"},
 		"HEAD":                   {"HEAD /v1/secret", "/v1/secret", "/v1/secret"},
 		"OPTIONS":                {"OPTIONS /v1/secret", "/v1/secret", "/v1/secret"},
-		"TRACE":                  {"TRACE /v1/secret", "/v1/secret", "/v1/secret"},
 		"a method of their own":  {"FrObNiCaTe /v1/secret", "/v1/secret", "/v1/secret"},
 		"OPTIONS *":              {"OPTIONS *", "*", "*"},
 		"GET *":                  {"GET *", "*", "*"},
@@ -180,16 +179,16 @@ func TestTheRequestIsHandedOnUntouched(t *testing.T) {
 	}
 }
 
-func TestConnectIsRefused(t *testing.T) {
-	for _, target := range []string{"vault.example:443", "/v1/secret"} {
+func TestConnectAndTraceAreRefused(t *testing.T) {
+	for _, line := range []string{"CONNECT vault.example:443", "CONNECT /v1/secret", "TRACE /v1/secret"} {
 		f := newFixture(router.Options{})
-		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("CONNECT " + target + " HTTP/1.1\r\nHost: vault.example:443\r\n\r\n")))
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(line + " HTTP/1.1\r\nHost: vault.example:443\r\n\r\n")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantError(t, f.serve(r), http.StatusMethodNotAllowed, "CONNECT is not served")
+		wantError(t, f.serve(r), http.StatusMethodNotAllowed, strings.Fields(line)[0]+" is not served")
 		if f.answer.got != nil {
-			t.Errorf("%s was handed on", target)
+			t.Errorf("%s was handed on", line)
 		}
 	}
 }

@@ -235,13 +235,10 @@ func (c *checker) bucket(e element) error {
 	if e.flags != bucketFlag || len(e.value) < bucketSize {
 		return fmt.Errorf("%.16q is not a bucket", e.key)
 	}
-	inline := e.value[bucketSize:]
 	if root := native.Uint64(e.value); root != 0 {
-		if len(inline) > 0 {
-			return fmt.Errorf("bucket %.16q is in two places", e.key)
-		}
 		return c.tree(root, nil, nil, plainValue)
 	}
+	inline := e.value[bucketSize:]
 	if len(inline) < headerSize {
 		return fmt.Errorf("bucket %.16q is nowhere", e.key)
 	}

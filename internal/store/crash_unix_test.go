@@ -171,9 +171,20 @@ func fillDisk() error {
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &whole); err != nil {
 		return err
 	}
-	little := whole
-	little.Cur = uint64(info.Size()) / 3
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &little); err != nil {
+	limit := func(size int64) error {
+		little := whole
+		little.Cur = uint64(size)
+		return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &little)
+	}
+	if err := limit(0); err != nil {
+		return err
+	}
+	other := *b
+	other.path = "other.db"
+	if _, err := other.try(store.Options{}); err == nil || !strings.Contains(err.Error(), "free space") || b.log.Len() > 0 {
+		return fmt.Errorf("a new file on a full disk: error = %v, log = %s", err, b.log)
+	}
+	if err := limit(info.Size() / 3); err != nil {
 		return err
 	}
 	failures := 0

@@ -137,10 +137,8 @@ func openLocked(path string, readOnly bool) (db *bbolt.DB, err error) {
 		return db, nil
 	case errors.Is(err, bbolt.ErrTimeout):
 		return nil, errors.New("another process holds it; stop that process, or choose another path")
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return nil, fmt.Errorf("%w; let uid %d write to the file and its directory", err, os.Geteuid())
-	case isErrno:
-		return nil, err
+	case isErrno: // not the file's fault
+		return nil, fmt.Errorf("%w; see that its disk has free space, and let uid %d write to the file and its directory", err, os.Geteuid())
 	}
 	return nil, badFile{"not a state file: " + err.Error()}
 }

@@ -20,7 +20,7 @@ type stage struct {
 const (
 	leasePath  = "/v1/leaser/creds/" // every read below it is a lease
 	secretPath = "/v1/secret/data/app"
-	long       = "?ttl=43200&max_ttl=86400" // no renewal falls into a run
+	long       = "?ttl=3600" // no renewal falls into a run
 )
 
 // setUp prepares Vault as its operator would, and writes Leasehold's files into dir.
