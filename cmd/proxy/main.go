@@ -61,7 +61,7 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	}
 	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
 	for _, w := range cfg.Warnings {
-		log.Warn(w.String())
+		log.Warn("configuration", slog.String("problem", w.String()))
 	}
 	outliveHangup(ctx, log)
 	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log})

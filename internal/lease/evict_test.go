@@ -24,6 +24,7 @@ func garden(t *testing.T) (*lease.Index, map[string]lease.Key) {
 	nobody := vault.Token{}
 	keys["approle"] = mustKeep(t, x, "auth/approle/login", nobody, tokenAnswer("hvs.approle", "acc-approle", true, 3600), noon)
 	keys["bob"] = mustKeep(t, x, "auth/userpass/login/bob", nobody, tokenAnswer("hvs.bob", "acc-bob", true, 3600), noon)
+	keys["bobby"] = mustKeep(t, x, "auth/userpass/login/bobby", nobody, tokenAnswer("hvs.bobby", "acc-bobby", true, 3600), noon)
 	keys["ns1 approle"] = mustKeep(t, x, "ns1/auth/approle/login", nobody, tokenAnswer("hvs.approle1", "acc-approle1", true, 3600), noon)
 	keys["child"] = mustKeep(t, x, "auth/token/create", vault.NewToken("hvs.approle"), tokenAnswer("hvs.child", "acc-child", false, 3600), noon)
 	keys["child's lease"] = mustKeep(t, x, "pki/issue/web", vault.NewToken("hvs.child"), leaseAnswer("pki/issue/web/x6", 3600), noon)
@@ -34,7 +35,7 @@ func TestEvictTakesWhatVaultRevokes(t *testing.T) {
 	inRoot := []string{"aws", "aws-eu", "aws1", "aws2", "db"}
 	inNS1 := []string{"ns1 aws", "ns1 aws-eu", "ns1 aws1", "ns1 aws2", "ns1 db"}
 	inNS2 := []string{"ns1/ns2 aws", "ns1/ns2 aws-eu", "ns1/ns2 aws1", "ns1/ns2 aws2", "ns1/ns2 db"}
-	logins := []string{"approle", "bob", "child", "child's lease", "ns1 approle"}
+	logins := []string{"approle", "bob", "bobby", "child", "child's lease", "ns1 approle"}
 	all := slices.Concat(inRoot, inNS1, inNS2, logins)
 	for name, tc := range map[string]struct {
 		evict lease.Eviction
@@ -61,7 +62,7 @@ func TestEvictTakesWhatVaultRevokes(t *testing.T) {
 		"prefix that is a lease":         {lease.Eviction{Scope: lease.ScopePrefix, Value: "aws/creds/x1"}, []string{"aws1"}, false},
 		"prefix in a namespace":          {lease.Eviction{Scope: lease.ScopePrefix, Namespace: "ns1/", Value: "aws"}, []string{"ns1 aws", "ns1 aws1", "ns1 aws2"}, false},
 		"prefix of a login":              {lease.Eviction{Scope: lease.ScopePrefix, Value: "auth/approle/login"}, []string{"approle", "child", "child's lease"}, false},
-		"prefix of an auth mount":        {lease.Eviction{Scope: lease.ScopePrefix, Value: "auth/userpass"}, []string{"bob"}, false},
+		"prefix of an auth mount":        {lease.Eviction{Scope: lease.ScopePrefix, Value: "auth/userpass"}, []string{"bob", "bobby"}, false},
 		"prefix of created tokens":       {lease.Eviction{Scope: lease.ScopePrefix, Value: "auth/token/create"}, []string{"child", "child's lease"}, false},
 		"mount":                          {lease.Eviction{Scope: lease.ScopeMount, Value: "aws"}, []string{"aws", "aws1", "aws2"}, false},
 		"mount in a namespace":           {lease.Eviction{Scope: lease.ScopeMount, Namespace: "ns1/ns2/", Value: "db"}, []string{"ns1/ns2 db"}, false},
@@ -80,6 +81,7 @@ func TestEvictTakesWhatVaultRevokes(t *testing.T) {
 		"path with a slash":              {lease.Eviction{Scope: lease.ScopePath, Value: "aws/", Clear: true}, []string{"aws", "aws1", "aws2"}, false},
 		"path in a namespace":            {lease.Eviction{Scope: lease.ScopePath, Value: "ns1/aws", Clear: true}, []string{"ns1 aws", "ns1 aws-eu", "ns1 aws1", "ns1 aws2"}, false},
 		"path of a login":                {lease.Eviction{Scope: lease.ScopePath, Value: "auth/approle/login", Clear: true}, []string{"approle", "child", "child's lease"}, false},
+		"path that begins another":       {lease.Eviction{Scope: lease.ScopePath, Value: "auth/userpass/login/bob", Clear: true}, []string{"bob"}, false},
 		"every path":                     {lease.Eviction{Scope: lease.ScopePath, Value: "", Clear: true}, all, false},
 		"root path":                      {lease.Eviction{Scope: lease.ScopePath, Value: "/", Clear: true}, all, false},
 		"no path":                        {lease.Eviction{Scope: lease.ScopePath, Value: "pki/x", Clear: true}, nil, false},

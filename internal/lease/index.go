@@ -182,7 +182,7 @@ func FullPath(header vault.Namespace, urlPath string) string {
 // namespaceOf returns the full namespace of what was created. What the path alone cannot tell the lease id can: it begins with the request's
 // path as seen inside the namespace. A token's path begins with auth/ there.
 func namespaceOf(o *Offer, s *Secret) vault.Namespace {
-	inside := string(s.LeaseID.Path())
+	inside := s.LeaseID.Path()
 	if s.LeaseID == "" {
 		_, inside = splitNamespace(o.Path)
 	}

@@ -3,7 +3,6 @@ package lease_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -49,7 +48,7 @@ func (m *memory) Each(f func([]byte) error) error {
 }
 
 func journaled(m *memory) *lease.Index {
-	return lease.NewIndex(lease.Options{Journal: m, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	return lease.NewIndex(lease.Options{Journal: m, Log: slog.New(slog.DiscardHandler)})
 }
 
 // grow keeps a tree: the auto-auth token with a lease, and a chain of child tokens below it with a lease each.

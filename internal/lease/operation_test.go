@@ -98,6 +98,7 @@ func TestEveryFormOfRevocationNamesWhatItEnds(t *testing.T) {
 		"unmount":                        {"DELETE", "sys/mounts/aws", "", "", lease.ScopeMount, "aws"},
 		"unmount, slash":                 {"DELETE", "sys/mounts/team/aws/", "", "", lease.ScopeMount, "team/aws"},
 		"unmount, a query means nothing": {"DELETE", "sys/mounts/aws", "from=pki", "", lease.ScopeMount, "aws"},
+		"unmount, nor does a body":       {"DELETE", "sys/mounts/aws", "", `{"from":"pki"}`, lease.ScopeMount, "aws"},
 		"disable an auth method":         {"DELETE", "sys/auth/approle", "", "", lease.ScopeAuthMount, "approle"},
 		"remount":                        {"POST", "sys/remount", "", `{"from":"aws","to":"aws2"}`, lease.ScopeMount, "aws"},
 		"remount an auth method":         {"POST", "sys/remount", "", `{"from":"auth/approle","to":"auth/a2"}`, lease.ScopeAuthMount, "approle"},
@@ -133,7 +134,7 @@ func TestDeletingANamespaceTakesItAndAllBelow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			op := lease.Describe(http.MethodDelete, tc.path, tc.header)
 			e, ok := op.Eviction("", nil, vault.Token{})
-			if op.Kind != lease.Revocation || e.Scope != lease.ScopeNamespace || e.Namespace != tc.want || !ok {
+			if op.Kind != lease.Revocation || e.Scope != lease.ScopeNamespace || e.Namespace != tc.want || e.InPath || !ok {
 				t.Errorf("%+v evicts %+v, %t; want namespace %q", op, e, ok, tc.want)
 			}
 		})

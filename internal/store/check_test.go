@@ -74,9 +74,9 @@ func TestEveryWrongPageIsFound(t *testing.T) {
 			native.PutUint64(l.branch[24:], native.Uint64(l.records))
 		}, "is used twice"},
 		"a branch with a child twice":     {func(l layout) { native.PutUint64(l.branch[24:], l.child(1)) }, "not those of its place"},
-		"a branch whose child is moved":   {func(l layout) { native.PutUint64(l.leaf, 3) }, "says that it is another"},
+		"a branch whose child is moved":   {func(l layout) { native.PutUint64(l.leaf, l.child(1)) }, "says that it is another"},
 		"a branch without children":       {func(l layout) { native.PutUint16(l.branch[10:], 0) }, "it is empty"},
-		"a branch with a child less":      {func(l layout) { native.PutUint16(l.branch[10:], uint16(count(l.branch)-1)) }, "not where it must be"},
+		"a branch with too few children":  {func(l layout) { native.PutUint16(l.branch[10:], 2) }, "not where it must be"},
 		"a branch with another key":       {func(l layout) { key(l.branch, count(l.branch)-1, 0)[31]-- }, "not those of its place"},
 		"a branch with a shorter key":     {func(l layout) { native.PutUint32(l.branch[16*count(l.branch)+4:], 31) }, "not those of its place"},
 		"a leaf that overlaps the next":   {func(l layout) { key(l.leaf, count(l.leaf)-1, 4)[0] = 0xFF }, "not those of its place"},

@@ -79,13 +79,23 @@ func TestCloseWaitsForWrites(t *testing.T) {
 			all.Go(func() { write(t, s, put(fmt.Sprint(i), "1")) })
 		}
 		synctest.Wait()
-		all.Go(func() { closeStore(t, s) })
+		closed := make(chan struct{})
+		go func() {
+			closeStore(t, s)
+			close(closed)
+		}()
 		synctest.Wait()
+		select {
+		case <-closed:
+			t.Error("Close returned during a commit")
+		default:
+		}
 		if err := s.Write(t.Context(), put("too late", "1")); !errors.Is(err, store.ErrClosed) {
 			t.Errorf("a write after Close: %v", err)
 		}
 		release()
 		all.Wait()
+		<-closed
 		s = b.open(t, strict)
 		got, _, err := read(s)
 		if err != nil || len(got) != 8 {

@@ -196,7 +196,7 @@ func fillDisk() error {
 			}
 		}
 		if got, skipped, err := read(s); err != nil || skipped > 0 || !maps.Equal(got, want) {
-			return fmt.Errorf("after %d failures: %d records, %d skipped, %v; want %d, those of the writes that succeeded", failures, len(got), skipped, err, len(want))
+			return fmt.Errorf("after %d failed writes: %d records, %d skipped, %v; want the %d of the others", failures, len(got), skipped, err, len(want))
 		}
 	}
 	if failures == 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // format is the version of the file's content. Files of other versions are not read.
@@ -71,54 +72,53 @@ func Open(path string, key sealer, log *slog.Logger, o Options) (*Store, error) 
 
 // open leaves nothing open when it fails.
 func (s *Store) open() error {
-	isNew := false
-	switch info, err := os.Stat(s.path); {
-	case errors.Is(err, fs.ErrNotExist):
-		if dir := filepath.Dir(s.path); !isDir(dir) {
-			return fmt.Errorf("directory %s does not exist; create it, writable for uid %d", dir, os.Geteuid())
-		}
-		isNew = true
-	case err != nil:
+	if err := examine(s.path); err != nil {
 		return err
-	case !info.Mode().IsRegular():
-		return errors.New("it is not a regular file; name one, or a path where one can be made")
-	default:
-		if info.Mode().Perm()&0o077 != 0 {
-			if err := os.Chmod(s.path, 0o600); err != nil {
-				return err
-			}
-		}
-		if info.Size() > 0 { // an empty one is a new one whose beginning was interrupted
-			if err := inspect(s.path); err != nil {
-				return err
-			}
-		}
 	}
 	var err error
 	if s.db, err = openLocked(s.path, false); err != nil {
 		return err
 	}
-	if err := guard(s.begin); err != nil {
-		return errors.Join(err, s.db.Close())
-	}
-	if isNew {
-		return syncDir(filepath.Dir(s.path))
+	if err := s.use(s.begin); err != nil {
+		_ = s.use(s.db.Close) // nothing was written that could be lost
+		return err
 	}
 	return nil
 }
 
-// inspect checks the pages of the file before bbolt maps and follows them, under bbolt's lock: another process may be writing.
-func inspect(path string) error {
-	db, err := openLocked(path, true) // looks at nothing but the meta pages, which have a checksum
+// examine makes sure that there is a file that bbolt can be trusted with, or that one can be made.
+func examine(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if dir := filepath.Dir(path); !isDir(dir) {
+			return fmt.Errorf("directory %s does not exist; create it, writable for uid %d", dir, os.Geteuid())
+		}
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file; name one, or a path where one can be made")
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(path, 0o600); err != nil {
+			return err
+		}
+	}
+	if info.Size() == 0 {
+		return nil // its beginning was interrupted
+	}
+	// For the lock, as another process may be writing. Read-only, bbolt looks at nothing but the meta pages, which have a checksum.
+	db, err := openLocked(path, true)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // only read
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	if err := checkPages(f); err != nil {
 		return badFile{"damaged: " + err.Error()}
 	}
@@ -135,7 +135,7 @@ func openLocked(path string, readOnly bool) (db *bbolt.DB, err error) {
 	switch {
 	case err == nil:
 		return db, nil
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, errors.New("another process holds it; stop that process, or choose another path")
 	case isErrno: // not the file's fault
 		return nil, fmt.Errorf("%w; see that its disk has free space, and let uid %d write to the file and its directory", err, os.Geteuid())
@@ -167,7 +167,10 @@ func (s *Store) begin() error {
 	if err != nil || !isNew {
 		return err
 	}
-	return s.db.Update(s.fill)
+	if err := s.db.Update(s.fill); err != nil {
+		return fmt.Errorf("%w; see that its disk has free space", err)
+	}
+	return syncDir(filepath.Dir(s.path))
 }
 
 func (s *Store) fill(tx *bbolt.Tx) error {

@@ -23,7 +23,7 @@ func TestABadFileIsSetAside(t *testing.T) {
 		"a few bytes":          {func(t *testing.T, b *bench) { b.replace(t, []byte("x")) }, "not a state file"},
 		"zeros":                {func(t *testing.T, b *bench) { b.replace(t, make([]byte, 32<<10)) }, "not a state file"},
 		"cut short":            {func(t *testing.T, b *bench) { b.replace(t, b.content(t)[:10_000]) }, "damaged"},
-		"sealed with another":  {func(t *testing.T, b *bench) { b.key = newBench(t).key }, "sealed with another key"},
+		"sealed with another":  {func(t *testing.T, b *bench) { b.newKey(t) }, "sealed with another key"},
 		"without check value":  {func(t *testing.T, b *bench) { b.setMeta(t, "check", "") }, "sealed with another key"},
 		"of another format":    {func(t *testing.T, b *bench) { b.setMeta(t, "format", "2") }, `of format "2", where this version reads "1"`},
 		"of an unheard format": {func(t *testing.T, b *bench) { b.setMeta(t, "format", "") }, `of format ""`},
@@ -80,6 +80,15 @@ func TestABadFileIsSetAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+func (b *bench) newKey(t *testing.T) {
+	t.Helper()
+	other, err := benchIn(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.key = other.key
 }
 
 func (b *bench) setMeta(t *testing.T, key, value string) {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrClosed is what a Store answers after Close.
@@ -32,8 +33,7 @@ type Store struct {
 	log       *slog.Logger
 	db        *bbolt.DB
 
-	// turn is held, by filling it, by the one goroutine that commits, or closes.
-	turn    chan struct{}
+	turn    chan struct{} // holds a value while one goroutine commits or closes
 	commits atomic.Uint64
 
 	mu     sync.Mutex // guards the following; not held while anything is read or written
@@ -51,7 +51,7 @@ type Stats struct {
 func (s *Store) Stats() Stats { return Stats{Commits: s.commits.Load()} }
 
 // Each calls fn with every record, in no useful order, in one sequential pass over the file, and ends with fn's first error. The
-// slice is fn's to keep. fn must not call Write: the commit could wait for the pass to end.
+// slice is fn's to keep. fn must not call Write, nor wait for a call: a commit may wait for the pass to end.
 //
 // A record that cannot be opened costs that record: it is skipped, counted and deleted. With Options.ExitOnErr it ends the pass with
 // an error instead, and stays.
@@ -170,7 +170,7 @@ func (s *Store) use(f func() error) error {
 	}
 	err = guard(f)
 	switch {
-	case errors.Is(err, bbolt.ErrDatabaseNotOpen):
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
 		return ErrClosed
 	case errors.Is(err, errPanic):
 		err = fmt.Errorf("it became unusable while open; restart Leasehold, and move the file away if that does not help: %w", err)

@@ -86,8 +86,8 @@ func (s *Store) withdraw(w *write) {
 	}
 }
 
-// commit writes everything that waits in one transaction. The caller holds turn; afterwards no write that was enqueued before is
-// undone, so whoever enqueued and then got the turn has its answer, from this commit or an earlier one.
+// commit writes everything that waits in one transaction. The caller holds turn. When it returns, every write that was in the queue
+// before has its result: from this commit, or from an earlier one that took it along.
 func (s *Store) commit() {
 	s.mu.Lock()
 	writes := s.queue

@@ -143,7 +143,7 @@ func (x *exchange) logRetry(method string, n int, wait time.Duration, resp *http
 	if resp != nil {
 		cause = slog.Int("status", resp.StatusCode)
 	}
-	x.client.log.Debug("asking Vault again", "method", method, "retry", n, "wait", wait, cause)
+	x.client.log.Debug("asking Vault again", slog.String("method", method), slog.Int("retry", n), slog.Duration("wait", wait), cause)
 }
 
 // sleep waits, unless ctx ends first.

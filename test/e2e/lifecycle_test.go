@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -129,56 +128,6 @@ func TestSecondSignal(t *testing.T) {
 			return false
 		}
 	})
-}
-
-// The memory of the process holds tokens: no core file gets it, nor another process of the same user.
-func TestMemoryIsProtected(t *testing.T) {
-	p := startProxy(t, vaultStanza(shared.Address)+cacheStanza+listenerStanza())
-	proc := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
-	var core string
-	for line := range strings.Lines(readFile(t, proc+"limits")) {
-		if rest, ok := strings.CutPrefix(line, "Max core file size"); ok {
-			core = strings.Join(strings.Fields(rest), " ")
-		}
-	}
-	if core != "0 0 bytes" {
-		t.Errorf("core file size = %q, want 0", core)
-	}
-	// A process that may not be traced belongs to root in /proc, whoever runs it.
-	run := exec.Command(p.cmd.Path, p.cmd.Args[1:]...)
-	run.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	if os.Geteuid() != 0 {
-		run.SysProcAttr = nil
-	}
-	config := filepath.Join(publicDir(t), "proxy.hcl")
-	if err := os.WriteFile(config, []byte(vaultStanza(shared.Address)+cacheStanza+listenerStanza()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	log := &output{}
-	run.Args, run.Stderr, run.Env = []string{run.Path, "-config=" + config}, log, []string{"HOME=/"}
-	if err := run.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = run.Process.Kill(); _ = run.Wait() }()
-	eventually(t, "it is ready as another user", func() bool { return strings.Contains(log.String(), "msg=ready") })
-	info, err := os.Stat(fmt.Sprintf("/proc/%d/mem", run.Process.Pid))
-	if err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
-		t.Errorf("its memory belongs to its user: %v %v", info, err)
-	}
-}
-
-// publicDir is a directory that every user may read; those of t.TempDir are not.
-func publicDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "leasehold-e2e-public-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func TestQuitIsOffByDefault(t *testing.T) {

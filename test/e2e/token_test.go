@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +72,7 @@ func TestInjectedTokenIsNotShown(t *testing.T) {
 	sink := t.TempDir() + "/token"
 	hcl := strings.Replace(caching(shared.Address, r), "  method", "  sink \"file\" { config = { path = \""+sink+"\" } }\n  method", 1)
 	p := startProxy(t, hcl)
+	eventually(t, "the sink has the token", func() bool { _, err := os.Stat(sink); return err == nil })
 	token := readFile(t, sink)
 	remember(token)
 	self, err := shared.Client().Auth().Token().Lookup(token)
