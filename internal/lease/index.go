@@ -254,14 +254,13 @@ func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 	if old != nil && old.id == id {
 		return
 	}
-	if old != nil {
-		old.auto = false
-		if previousEnds.IsZero() {
-			x.removeNode(old)
-		} else {
-			old.alarm.node = old
-			x.setAlarm(&old.alarm, previousEnds)
-		}
+	switch {
+	case old == nil:
+	case previousEnds.IsZero():
+		x.removeNode(old)
+	default:
+		x.setAside(old, previousEnds)
+		x.saveAuto(old)
 	}
 	n := x.tokens[id]
 	if n == nil {
@@ -272,13 +271,23 @@ func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 }
 
 func (x *Index) addAuto(n *node) {
+	x.add(n)
+	n.auto, x.auto = true, n
+	x.dropAlarm(&n.alarm)
+}
+
+func (x *Index) add(n *node) {
 	x.tokens[n.id] = n
 	if n.accessor != "" {
 		x.byAccessor[n.accessor] = n
 	}
 	x.namespaces[n.namespace] = true
-	n.auto, x.auto = true, n
-	x.dropAlarm(&n.alarm)
+}
+
+// setAside lets a superseded auto-auth token live until it ends.
+func (x *Index) setAside(n *node, ends time.Time) {
+	n.auto, n.alarm.node = false, n
+	x.setAlarm(&n.alarm, ends)
 }
 
 // Lose drops the auto-auth token and all that hangs on it: Vault does not know it any more.

@@ -35,9 +35,9 @@ type record struct {
 	Owner     []byte         `json:",omitempty"` // the id of the token that it hangs on
 	Token     string         `json:",omitempty"` // of a token, with its accessor
 	Accessor  vault.Accessor `json:",omitempty"`
-	Auto      bool           `json:",omitempty"` // the auto-auth token, which has no answer
+	Auto      bool           `json:",omitempty"` // an auto-auth token, which has no answer
 	Life      time.Duration
-	End       int64 // Unix nanoseconds; 0 of the auto-auth token, whose end Vault is asked for
+	End       int64 // Unix nanoseconds; 0 of the current auto-auth token, whose end Vault is asked for
 	Last      bool  `json:",omitempty"`
 	Status    int
 	Header    []Field
@@ -79,7 +79,11 @@ func (x *Index) saveAuto(n *node) {
 	if x.opt.Journal == nil || n.entry != nil { // a cached login that became the auto-auth token has its record
 		return
 	}
-	x.enqueue(n.id, &record{Namespace: n.namespace, Token: n.token.Reveal(), Accessor: n.accessor, Auto: true})
+	r := &record{Namespace: n.namespace, Token: n.token.Reveal(), Accessor: n.accessor, Auto: true}
+	if !n.auto {
+		r.End = n.alarm.at
+	}
+	x.enqueue(n.id, r)
 }
 
 func (x *Index) enqueue(id [sha256.Size]byte, r *record) {
@@ -130,11 +134,13 @@ type Restored struct {
 
 // Restore reads the journal into an empty index. What has ended is dropped; what lives waits for its due time.
 func (x *Index) Restore(now time.Time) (Restored, error) {
+	var out Restored
 	var records []record
 	err := x.opt.Journal.Each(func(text []byte) error {
 		var r record
-		if err := json.Unmarshal(text, &r); err != nil {
-			return fmt.Errorf("decode a record: %w", err)
+		if json.Unmarshal(text, &r) != nil || !r.whole() {
+			out.Dropped++ // a bad record costs that record
+			return nil
 		}
 		records = append(records, r)
 		return nil
@@ -145,7 +151,6 @@ func (x *Index) Restore(now time.Time) (Restored, error) {
 	// Tokens before leases; children wait until their parent is there.
 	slices.SortStableFunc(records, func(a, b record) int { return cmp.Compare(a.rank(), b.rank()) })
 	x.mu.Lock()
-	var out Restored
 	for before := -1; len(records) != before; {
 		before = len(records)
 		records = slices.DeleteFunc(records, func(r record) bool { return x.restore(&r, now, &out) })
@@ -159,16 +164,36 @@ func (x *Index) Restore(now time.Time) (Restored, error) {
 	return out, nil
 }
 
+// whole tells whether a record has what an entry needs.
+func (r *record) whole() bool {
+	if r.Auto {
+		return r.Token != ""
+	}
+	from, to := r.Digits[0], r.Digits[1]
+	return len(r.Key) == sha256.Size && (len(r.Owner) == 0 || len(r.Owner) == sha256.Size) && (r.LeaseID == "") != (r.Token == "") &&
+		(r.LeaseID == "" || len(r.Owner) > 0) && 0 <= from && from <= to && to <= len(r.Body) && r.End != 0 && r.Life > 0
+}
+
 // restore enters one record and reports whether it is dealt with; if not, its token may come with a later one.
 func (x *Index) restore(r *record, now time.Time, out *Restored) bool {
-	owner := x.tokens[vault.TokenID(slices.Concat(r.Owner, make([]byte, sha256.Size))[:sha256.Size])]
+	var owner *node
+	if len(r.Owner) > 0 {
+		owner = x.tokens[vault.TokenID(r.Owner)]
+	}
 	switch {
 	case r.End != 0 && r.End <= now.UnixNano():
 		x.forget(r.id())
 		out.Dropped++
 	case r.Auto:
-		out.Auto = vault.NewToken(r.Token)
-		x.addAuto(&node{id: out.Auto.ID(), token: out.Auto, accessor: r.Accessor, namespace: r.Namespace})
+		t := vault.NewToken(r.Token)
+		n := &node{id: t.ID(), token: t, accessor: r.Accessor, namespace: r.Namespace}
+		if r.End != 0 {
+			x.add(n)
+			x.setAside(n, time.Unix(0, r.End))
+			break
+		}
+		out.Auto = t
+		x.addAuto(n)
 	case len(r.Owner) > 0 && owner == nil:
 		return false
 	default:

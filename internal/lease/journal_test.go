@@ -167,6 +167,33 @@ func TestRestoreLeavesOutWhatHasEnded(t *testing.T) {
 	}
 }
 
+// A record that is none costs that record, and never the start.
+func TestRestoreSkipsBadRecords(t *testing.T) {
+	now := time.Now()
+	for name, bad := range map[string]string{
+		"nothing":           "",
+		"no JSON":           "\x00\xff",
+		"an array":          "[]",
+		"empty":             "{}",
+		"a short key":       `{"Key":"AAAA","LeaseID":"a/b","Owner":"AAAA","End":9000000000000000000,"Life":1}`,
+		"digits outside":    `{"Key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","Token":"t","Body":"e30=","Digits":[1,9],"End":9000000000000000000,"Life":1}`,
+		"digits reversed":   `{"Key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","Token":"t","Body":"e30=","Digits":[2,1],"End":9000000000000000000,"Life":1}`,
+		"a lease of nobody": `{"Key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","LeaseID":"a/b","Body":"e30=","Digits":[0,1],"End":9000000000000000000,"Life":1}`,
+		"no token in auto":  `{"Auto":true}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &memory{records: map[[32]byte][]byte{}}
+			keys := grow(t, journaled(m), now)
+			m.records[[32]byte{1, 2, 3}] = []byte(bad)
+			y := journaled(m)
+			out, err := y.Restore(now)
+			if err != nil || out.Entries != len(keys) || out.Dropped != 1 {
+				t.Errorf("restored %d, dropped %d, %v; want %d and 1", out.Entries, out.Dropped, err, len(keys))
+			}
+		})
+	}
+}
+
 func TestRenewalIsInTheJournal(t *testing.T) {
 	m := &memory{records: map[[32]byte][]byte{}}
 	now := time.Now()
