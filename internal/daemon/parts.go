@@ -36,47 +36,50 @@ type parts struct {
 }
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
-func build(cfg *config.Config, o Options) (p *parts, err error) {
-	p = &parts{cfg: cfg, log: o.Log, ready: o.Ready}
+func build(cfg *config.Config, o Options) (*parts, error) {
+	p := &parts{cfg: cfg, log: o.Log, ready: o.Ready}
+	if err := p.build(o); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *parts) build(o Options) (err error) {
+	v := p.cfg.Vault
 	p.upstream, err = upstream.New(upstream.Settings{
-		Address: cfg.Vault.Address, CACert: cfg.Vault.CACert, CAPath: cfg.Vault.CAPath,
-		ClientCert: cfg.Vault.ClientCert, ClientKey: cfg.Vault.ClientKey,
-		TLSServerName: cfg.Vault.TLSServerName, TLSSkipVerify: cfg.Vault.TLSSkipVerify,
-		NumRetries: cfg.Vault.NumRetries, Product: "Leasehold/" + o.Version, Log: o.Log,
+		Address: v.Address, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
+		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.NumRetries,
+		Product: "Leasehold/" + o.Version, Log: o.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%s%w", place(cfg.Vault.Pos), err)
+		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
-	options := cache.Options{Off: cfg.Cache == nil}
-	if cfg.Cache != nil {
-		options.ReplayTTL, options.MaxEntrySize = !cfg.Cache.ReportRemainingTTL, cfg.Cache.MaxEntrySize
-		if p.state, options.KeySecret, err = openState(cfg.Cache.Persist, o.Log); err != nil {
-			return nil, err
+	options := cache.Options{Off: p.cfg.Cache == nil}
+	if c := p.cfg.Cache; c != nil {
+		options.ReplayTTL, options.MaxEntrySize = !c.ReportRemainingTTL, c.MaxEntrySize
+		if p.state, options.KeySecret, err = openState(c.Persist, o.Log); err != nil {
+			return err
 		}
 	}
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
 	p.index = p.newIndex()
 	if p.meters, err = telemetry.New(p.index); err != nil {
-		return nil, err
+		return err
 	}
 	p.held = &holder{index: p.index, meters: p.meters}
 	last, err := p.restore()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if p.tokens, err = p.manager(o, last); err != nil {
-		return nil, err
+		return err
 	}
-	if p.tokens == nil {
+	if p.tokens == nil { // a nil *Manager in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
 		p.cache, err = cache.New(p.index, p.upstream, p.tokens, p.meters, options)
 	}
-	return p, err
+	return err
 }
 
 func (p *parts) newIndex() *lease.Index {

@@ -66,7 +66,7 @@ func (s *Settings) vaultConfig(conns Connections) (*api.Config, *url.URL, error)
 	}
 	cfg := api.DefaultConfig() // reads the environment
 	if cfg.Error != nil {
-		return nil, nil, fmt.Errorf("environment: %w", cfg.Error)
+		return nil, nil, fmt.Errorf("environment: %w; give the variable a value that Vault's own clients take, or unset it", cfg.Error)
 	}
 	cfg.MaxRetries = retries
 	cfg.AgentAddress = ""
@@ -102,7 +102,7 @@ func (s *Settings) vaultConfig(conns Connections) (*api.Config, *url.URL, error)
 func (s *Settings) configureTLS(cfg *api.Config) (*http.Transport, error) {
 	skip, err := strconv.ParseBool(s.env(api.EnvVaultSkipVerify, strconv.FormatBool(s.TLSSkipVerify)))
 	if err != nil {
-		return nil, fmt.Errorf("environment: could not parse %s", api.EnvVaultSkipVerify)
+		return nil, fmt.Errorf("environment: could not parse %s; set true or false", api.EnvVaultSkipVerify)
 	}
 	err = cfg.ConfigureTLS(&api.TLSConfig{
 		CACert:        s.env(api.EnvVaultCACert, s.CACert),
@@ -113,7 +113,7 @@ func (s *Settings) configureTLS(cfg *api.Config) (*http.Transport, error) {
 		TLSServerName: s.env(api.EnvVaultTLSServerName, s.TLSServerName),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("TLS settings for Vault: %w", err)
+		return nil, fmt.Errorf("TLS settings for Vault: %w; certificates and keys are PEM files that Leasehold must be able to read, named by the vault stanza or the environment", err)
 	}
 	transport, ok := cfg.HttpClient.Transport.(*http.Transport)
 	if !ok {
