@@ -34,8 +34,11 @@ type meter interface {
 // DefaultMaxEntrySize is the largest answer, and the largest request body, that takes part in caching: 1 MiB.
 const DefaultMaxEntrySize = 1 << 20
 
-// aloneFor is how long a key is remembered whose answer was not kept.
-const aloneFor = 10 * time.Second
+// aloneFor is how long a key is remembered whose answer was not kept; aloneForError, one that Vault refused.
+const (
+	aloneFor      = 10 * time.Second
+	aloneForError = 3 * time.Second
+)
 
 // Options tune a Cache. The zero value is production, with a cache.
 type Options struct {
@@ -174,5 +177,3 @@ func (c *Cache) isAlone(key lease.Key) bool {
 	full, ok := c.alone.Get(short(key))
 	return ok && full == key
 }
-
-func (c *Cache) setAlone(key lease.Key) { c.alone.SetWithTTL(short(key), key, 1, aloneFor) }

@@ -17,6 +17,9 @@ import (
 	"leasehold/internal/vault"
 )
 
+// answerWithin bounds how long the body of an answer may take on which identical requests wait.
+const answerWithin = 30 * time.Second
+
 // exchange is one request that went to Vault because it may create what is kept.
 type exchange struct {
 	*Cache
@@ -41,42 +44,61 @@ func (x *exchange) forward(w http.ResponseWriter, r *http.Request, id vault.Iden
 
 // inspect keeps the answer if it may be kept, and lets those go on who wait for it.
 func (x *exchange) inspect(resp *http.Response) error {
-	kept, final, err := x.keep(resp)
+	kept, alone, err := x.keep(resp)
 	if err != nil {
 		return err
 	}
 	if x.flight != nil {
 		x.flight.finish(kept)
 	}
-	if kept == nil && final {
-		x.setAlone(x.offer.Key)
+	if kept == nil && alone > 0 {
+		x.alone.SetWithTTL(short(x.offer.Key), x.offer.Key, 1, alone)
 	}
 	return x.pass(resp)
 }
 
-// keep offers the answer to the index. final tells that the same request will most likely not be kept the next time either.
-func (x *exchange) keep(resp *http.Response) (e *lease.Entry, final bool, err error) {
+// keep offers the answer to the index. alone is how long nobody should wait for the same request, since its answer will hardly be kept.
+func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duration, err error) {
 	if !isSecret(resp) {
-		return nil, !transient(resp.StatusCode), nil
+		return nil, aloneAfter(resp.StatusCode), nil
+	}
+	if x.flight != nil { // others wait too: an answer that stalls halfway may not hold them
+		stalled := time.AfterFunc(answerWithin, x.flight.cancel)
+		defer stalled.Stop()
 	}
 	body, whole, err := readUpTo(resp.Body, resp.ContentLength, x.opt.MaxEntrySize)
 	if err != nil {
-		return nil, false, fmt.Errorf("read the answer: %w", err)
+		return nil, 0, fmt.Errorf("read the answer: %w", err)
 	}
 	if !whole {
 		resp.Body = rejoin(body, resp.Body)
-		return nil, true, nil
+		return nil, aloneFor, nil
 	}
 	_ = resp.Body.Close() // read to its end
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	plain, err := decoded(body, resp.Header.Get("Content-Encoding"), x.opt.MaxEntrySize)
 	if err != nil {
-		return nil, true, nil // in an encoding that is not ours to read
+		return nil, aloneFor, nil // in an encoding that is not ours to read
 	}
 	x.offer.RawHeader = resp.Header
 	x.offer.Answer = lease.Answer{Status: resp.StatusCode, Body: plain, Received: time.Now()}
 	e, verdict := x.index.Keep(x.offer)
-	return e, verdict != lease.Evicted && verdict != lease.Full, nil
+	if verdict == lease.Evicted || verdict == lease.Full {
+		return nil, 0, nil
+	}
+	return e, aloneFor, nil
+}
+
+// aloneAfter an answer that is no secret: what is missing or forbidden now may be made or allowed in a moment, and other errors say nothing at all.
+func aloneAfter(status int) time.Duration {
+	switch {
+	case status < http.StatusMultipleChoices:
+		return aloneFor
+	case status == http.StatusPreconditionFailed, status == http.StatusTooManyRequests, status >= http.StatusInternalServerError:
+		return 0
+	default:
+		return aloneForError
+	}
 }
 
 // isSecret tells answers worth reading: the media type counts, not its parameters (balancers add a charset).
@@ -90,11 +112,6 @@ func isSecret(resp *http.Response) bool {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && media == "application/json"
-}
-
-// transient statuses say nothing about the next answer to the same request.
-func transient(status int) bool {
-	return status == http.StatusPreconditionFailed || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 }
 
 // decoded undoes gzip, so that a hit can be written to any client.

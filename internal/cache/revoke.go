@@ -26,7 +26,8 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 		return c.vault.Forward(w, r, id, c.pass)
 	}
 	err = c.vault.Forward(w, r, id, func(resp *http.Response) error {
-		if mayHaveActed(resp.StatusCode) {
+		// Vault answers 400 when it fails halfway through what has many leases.
+		if mayHaveActed(resp.StatusCode) || (resp.StatusCode == http.StatusBadRequest && eviction.Scope >= lease.ScopePrefix) {
 			c.evict(eviction)
 		}
 		return c.pass(resp)

@@ -117,6 +117,28 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A state file belongs to one Vault: another one's secrets are never answered from it, nor is its token sent there.
+func TestStateFileIsBoundToItsVault(t *testing.T) {
+	dir := t.TempDir()
+	const path = "/v1/leaser/creds/app?ttl=3600"
+	servers := []*vaulttest.Server{vaulttest.NewServer(t), vaulttest.NewServer(t)}
+	for i, want := range []string{"MISS", "MISS"} {
+		hcl := fmt.Sprintf("vault { address = %q }\ncache { persist \"file\" { path = %q key_file = %q } }\n", servers[i].URL, dir, filepath.Join(dir, "key"))
+		cfg := parse(t, hcl+strings.Replace(listenerAndCache, "cache {}", "", 1))
+		cfg.APIProxy.UseAutoAuthToken = config.WhenAbsent
+		for _, want := range []string{want, "HIT"} { // the second start on the same Vault
+			r := run(t, cfg, daemon.Options{Token: vault.NewToken(vaulttest.RootToken)})
+			if _, got, body := r.do(t, http.MethodGet, path); got != want {
+				t.Errorf("server %d: X-Cache = %s, want %s: %s", i, got, want, body)
+			}
+			r.stop()
+			if err := <-r.done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestRunFailsWithASentence(t *testing.T) {
 	for name, c := range map[string]struct{ hcl, want string }{
 		"pid file":   {`pid_file = "/nowhere/pid"`, "pid_file: Error storing PID"},

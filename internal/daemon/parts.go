@@ -58,7 +58,7 @@ func (p *parts) build(o Options) (err error) {
 	options := cache.Options{Off: p.cfg.Cache == nil}
 	if c := p.cfg.Cache; c != nil {
 		options.ReplayTTL, options.MaxEntrySize = !c.ReportRemainingTTL, c.MaxEntrySize
-		if p.state, options.KeySecret, err = openState(c.Persist, o.Log); err != nil {
+		if p.state, options.KeySecret, err = openState(c.Persist, p.identity(), o.Log); err != nil {
 			return err
 		}
 	}
@@ -74,6 +74,9 @@ func (p *parts) build(o Options) (err error) {
 	if p.tokens, err = p.manager(o, last); err != nil {
 		return err
 	}
+	if p.tokens == nil { // nobody renews or replaces it any more
+		p.index.Lose(last)
+	}
 	if p.tokens == nil { // a nil *Manager in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
@@ -86,6 +89,9 @@ func (p *parts) newIndex() *lease.Index {
 	o := lease.Options{Log: p.log, OnFull: func() {
 		p.log.Warn("the cache is full: new leases pass through without being kept", slog.Int64("bytes", lease.DefaultMaxBytes))
 	}}
+	if a := p.cfg.AutoAuth; a != nil && a.Method.Type == "approle" {
+		o.AutoAuthPath = a.Method.MountPath + "/login/"
+	}
 	if p.state != nil { // a nil *Store in an interface would not be nil
 		o.Journal = journal{p.state}
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -23,8 +24,9 @@ import (
 // stateFile is the name of the state file in persist's directory.
 const stateFile = "leasehold.db"
 
-// openState opens the state file that the configuration asks for; state is nil when it asks for none.
-func openState(p *config.Persist, log *slog.Logger) (state *store.Store, keySecret *[32]byte, err error) {
+// openState opens the state file that the configuration asks for; state is nil when it asks for none. The file is bound to who logs in where: after
+// a change of either it does not open, is set aside, and no secret or token of one Vault reaches another.
+func openState(p *config.Persist, identity string, log *slog.Logger) (state *store.Store, keySecret *[32]byte, err error) {
 	switch {
 	case p == nil:
 		return nil, nil, nil
@@ -33,6 +35,9 @@ func openState(p *config.Persist, log *slog.Logger) (state *store.Store, keySecr
 		return nil, nil, nil
 	}
 	key, err := seal.OpenKeyFile(p.KeyFile)
+	if err == nil {
+		key, err = key.For(identity)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%scache: %w", place(p.Pos), err)
 	}
@@ -42,6 +47,16 @@ func openState(p *config.Persist, log *slog.Logger) (state *store.Store, keySecr
 	}
 	secret := key.Derive("cache keys")
 	return state, &secret, nil
+}
+
+// identity names the Vault and the login that a state file belongs to.
+func (p *parts) identity() string {
+	parts := []string{p.upstream.Address(), p.cfg.Vault.Namespace}
+	if a := p.cfg.AutoAuth; a != nil {
+		m := a.Method
+		parts = append(parts, m.Type, m.MountPath, m.Namespace, m.Settings.String("role_id_file_path"), m.Settings.String("token_file_path"))
+	}
+	return strings.Join(parts, "\x00")
 }
 
 // journal is the state file as the lease index sees it.

@@ -50,7 +50,7 @@ func (p *parts) manager(o Options, last vault.Token) (*autoauth.Manager, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%sauto_auth: %w", place(m.Pos), err)
 	}
-	if !last.IsZero() {
+	if !last.IsZero() && m.Type != "token_file" { // a token file says itself which token is to be used
 		method = &resume{Method: method, token: last}
 	}
 	return autoauth.NewManager(client, method, p.log, options), nil

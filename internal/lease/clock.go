@@ -189,7 +189,14 @@ func (x *Index) next(now time.Time) (task, time.Duration) {
 			continue
 		}
 		e := a.entry
-		if e.last || e.Remaining(now) <= 0 {
+		switch {
+		case e.Remaining(now) <= 0:
+			x.remove(e)
+			continue
+		case e.last && e.token != nil:
+			x.unserve(e.token) // the next login gets a new token; the leases of this one are good as long as it is
+			continue
+		case e.last:
 			x.remove(e)
 			continue
 		}
@@ -283,6 +290,10 @@ func (x *Index) Renewed(body []byte, sent time.Time) {
 		}
 		if n != nil {
 			e = n.entry
+		}
+		if n != nil && n.entry == nil && !n.auto && g.TTL > 0 {
+			x.setAside(n, sent.Add(g.TTL))
+			x.saveNode(n)
 		}
 	}
 	x.mu.Unlock()

@@ -40,7 +40,7 @@ type Field struct {
 // transfer are the fields that are not stored: they belong to a connection, a moment, or to the cache itself.
 var transfer = map[string]bool{
 	"Age": true, "Connection": true, "Content-Encoding": true, "Content-Length": true, "Date": true, "Keep-Alive": true,
-	"Proxy-Authenticate": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
+	"Set-Cookie": true, "Proxy-Authenticate": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
 	"Upgrade": true, "X-Cache": true,
 }
 
@@ -120,7 +120,8 @@ type node struct {
 	parent    *node
 	children  map[*node]struct{}
 	leases    map[*Entry]struct{}
-	entry     *Entry // nil for an auto-auth token, which autoauth renews
+	entry     *Entry // nil when there is no answer to serve: an auto-auth token, or a login that was cleared or nears its max TTL
+	origin    string // the path of its login inside the namespace, with a slash at the end; "" when unknown
 	auto      bool   // the current auto-auth token
-	alarm     alarm  // when a superseded auto-auth token ends
+	alarm     alarm  // when a token without an entry ends; never set for the current auto-auth token
 }

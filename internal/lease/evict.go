@@ -2,6 +2,7 @@ package lease
 
 import (
 	"strings"
+	"time"
 
 	"leasehold/internal/vault"
 )
@@ -74,16 +75,45 @@ func (x *Index) evict(e Eviction) (gone int, auto bool) {
 	return before - x.entries, held != nil && x.auto == nil
 }
 
-// evictToken removes a token's subtree. What is only cleared may not take the current auto-auth token with it, or its next leases would
+// evictToken removes a token's subtree. What is only cleared stays alive at Vault, and so its tokens stay known, or their next leases would
 // not be kept any more (Vault Proxy stops caching there).
 func (x *Index) evictToken(n *node, clear bool) {
 	switch {
 	case n == nil:
-	case n.auto && clear:
-		x.empty(n)
+	case clear:
+		x.clear(n)
 	default:
 		x.removeNode(n)
 	}
+}
+
+// clear takes everything at and below a token out of service, and keeps the tokens until their known ends.
+func (x *Index) clear(root *node) {
+	for todo := []*node{root}; len(todo) > 0; {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for child := range n.children {
+			todo = append(todo, child)
+		}
+		for l := range n.leases {
+			x.remove(l)
+		}
+		x.unserve(n)
+	}
+}
+
+// unserve takes a token's answer out of service. What hangs on the token stays, for as long as the token is good at Vault.
+func (x *Index) unserve(n *node) {
+	if n.entry == nil {
+		return
+	}
+	ends := time.Unix(0, n.entry.end.Load())
+	x.unlink(n.entry)
+	n.entry = nil
+	if !n.auto {
+		x.setAside(n, ends)
+	}
+	x.saveNode(n)
 }
 
 // orphan removes a token and its leases but leaves its children.
@@ -96,6 +126,8 @@ func (x *Index) orphan(n *node) {
 		if child.entry != nil {
 			child.entry.owner = nil
 			x.save(child.entry)
+		} else {
+			x.saveNode(child)
 		}
 	}
 	n.children = nil
@@ -111,11 +143,14 @@ func (x *Index) evictWhere(e Eviction) {
 		}
 	}
 	for _, n := range x.tokens {
-		meant := n.entry != nil && match(n.entry)
-		if n.entry == nil && e.Scope == ScopeNamespace {
-			meant = e.Namespace.Contains(n.namespace) // an auto-auth token
+		login := n.entry
+		if login == nil {
+			if e.Scope == ScopePath { // it names answers, and this token has none
+				continue
+			}
+			login = &Entry{namespace: n.namespace, path: string(n.namespace) + n.origin}
 		}
-		if meant {
+		if match(login) {
 			x.evictToken(n, e.Clear)
 		}
 	}
@@ -230,19 +265,5 @@ func (x *Index) removeNode(root *node) {
 		if x.auto == n {
 			x.auto, n.auto = nil, false
 		}
-	}
-}
-
-// empty removes what hangs on a token and keeps the token. An auto-auth token that is also a cached login stops being served.
-func (x *Index) empty(n *node) {
-	for child := range n.children {
-		x.removeNode(child)
-	}
-	for l := range n.leases {
-		x.remove(l)
-	}
-	if n.entry != nil {
-		x.unlink(n.entry)
-		n.entry = nil
 	}
 }

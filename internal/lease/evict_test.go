@@ -3,6 +3,7 @@ package lease_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"leasehold/internal/lease"
 	"leasehold/internal/vault"
@@ -197,4 +198,60 @@ func TestHoldFollowsTheAutoAuthToken(t *testing.T) {
 	x.Lose(vault.Token{})
 	x.Lose(next)
 	wantStats(t, x, 0, 0)
+}
+
+// The auto-auth token's login is no entry, and yet what is revoked by its path takes the token.
+func TestTheAutoAuthTokenGoesWithItsLogin(t *testing.T) {
+	for name, e := range map[string]lease.Eviction{
+		"prefix":         {Scope: lease.ScopePrefix, Value: "auth/approle"},
+		"prefix, login":  {Scope: lease.ScopePrefix, Value: "auth/approle/login/"},
+		"auth mount":     {Scope: lease.ScopeAuthMount, Value: "approle"},
+		"another prefix": {Scope: lease.ScopePrefix, Value: "auth/app"},
+		"another mount":  {Scope: lease.ScopeAuthMount, Value: "userpass"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := lease.NewIndex(lease.Options{AutoAuthPath: "auth/approle/login/"})
+			now := time.Now()
+			x.Hold(vault.NewToken("hvs.auto"), "acc", "", time.Time{})
+			key := mustKeep(t, x, "db/creds/app", vault.NewToken("hvs.auto"), leaseAnswer("db/creds/app/1", 600), now)
+			meant := name != "another prefix" && name != "another mount"
+			if _, auto := x.Evict(e); auto != meant {
+				t.Errorf("the auto-auth token went: %t, want %t", auto, meant)
+			}
+			if gone := x.Get(&key, now) == nil; gone != meant {
+				t.Errorf("its lease went: %t, want %t", gone, meant)
+			}
+		})
+	}
+}
+
+// A clear forgets answers, not who may have leases kept: the next lease of a cleared login, and of its child, is kept.
+func TestAfterAClearLoginsStayManaged(t *testing.T) {
+	for _, e := range []lease.Eviction{
+		{Scope: lease.ScopeAll, Clear: true},
+		{Scope: lease.ScopeToken, Value: "hvs.login", Clear: true},
+		{Scope: lease.ScopeAccessor, Value: "acc", Clear: true},
+		{Scope: lease.ScopePath, Value: "auth/approle/login", Clear: true},
+	} {
+		x := lease.NewIndex(lease.Options{})
+		now := time.Now()
+		login, child := vault.NewToken("hvs.login"), vault.NewToken("hvs.child")
+		mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc", true, 600), now)
+		mustKeep(t, x, "auth/token/create", login, tokenAnswer("hvs.child", "acc2", false, 600), now)
+		mustKeep(t, x, "db/creds/app", child, leaseAnswer("db/creds/app/1", 600), now)
+		if gone, _ := x.Evict(e); gone != 3 {
+			t.Errorf("%v: %d entries left, want 3", e.Scope, gone)
+		}
+		wantStats(t, x, 0, 2)
+		for i, caller := range []vault.Token{login, child} {
+			key := mustKeep(t, x, "db/creds/app", caller, leaseAnswer("db/creds/app/2"+string(rune('a'+i)), 600), now)
+			if x.Get(&key, now) == nil {
+				t.Errorf("%v: the next lease is not kept", e.Scope)
+			}
+		}
+		if gone, _ := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.login"}); gone != 2 { // revoked at last: the child goes along
+			t.Errorf("%v: a revocation took %d entries, want 2", e.Scope, gone)
+		}
+		wantStats(t, x, 0, 0)
+	}
 }

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
 	"strings"
@@ -23,6 +24,8 @@ type Options struct {
 	MaxBytes int64  // 0 means DefaultMaxBytes
 	OnFull   func() // called once, outside of locks, when a lease is first not kept for want of room; may be nil
 
+	AutoAuthPath string // of the auto-auth login, such as "auth/approle/login/": what is revoked by it takes the token; "" when unknown
+
 	Journal journal      // where entries outlive the process; nil keeps them in memory only
 	Log     *slog.Logger // told when the journal fails; needed with one
 }
@@ -43,7 +46,7 @@ type Index struct {
 	bytes      int64
 	entries    int
 	fullOnce   sync.Once
-	changes    []Change // for the journal, in their order
+	changes    map[[sha256.Size]byte][]byte // for the journal: records to be written, nil for those to be removed
 
 	flushing sync.Mutex // held while the journal is written; taken before mu
 
@@ -68,6 +71,7 @@ func NewIndex(opt Options) *Index {
 		byAccessor: map[vault.Accessor]*node{},
 		byLease:    map[vault.LeaseID]*Entry{},
 		namespaces: map[vault.Namespace]bool{},
+		changes:    map[[sha256.Size]byte][]byte{},
 		wake:       make(chan struct{}, 1),
 	}
 	for i := range x.shard {
@@ -119,7 +123,12 @@ func (x *Index) Keep(o Offer) (*Entry, Verdict) {
 		x.save(e)
 	}
 	x.mu.Unlock()
-	x.flush() // a client never holds a lease that a crash right after would forget
+	if x.opt.Journal != nil && v.Kept() {
+		x.flush() // a client never holds a lease that a crash right after would forget, nor does a hit tell of one
+		x.mu.Lock()
+		x.publish(e, o.Sent)
+		x.mu.Unlock()
+	}
 	if v == Full && x.opt.OnFull != nil {
 		x.fullOnce.Do(x.opt.OnFull)
 	}
@@ -159,6 +168,9 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	}
 	x.namespaces[e.namespace] = true
 	x.insert(e, o.Sent)
+	if x.opt.Journal == nil {
+		x.publish(e, o.Sent)
+	}
 	return e, v
 }
 
@@ -202,7 +214,7 @@ func (x *Index) hangLease(e *Entry) {
 }
 
 func (x *Index) hangToken(e *Entry, a *Auth) {
-	n := &node{id: a.Token.ID(), token: a.Token, accessor: a.Accessor, namespace: e.namespace, entry: e}
+	n := &node{id: a.Token.ID(), token: a.Token, accessor: a.Accessor, namespace: e.namespace, entry: e, origin: e.origin()}
 	if a.Orphan {
 		e.owner = nil
 	}
@@ -224,14 +236,21 @@ func (n *node) adopt(child *node) {
 	n.children[child] = struct{}{}
 }
 
-// insert makes a hung entry visible and sets its alarm. When its key is taken (two answers for one request, side by side) the entry is
-// kept alive for the client that holds it, and hits go on answering with the first.
+// insert counts a hung entry and sets its alarm.
 func (x *Index) insert(e *Entry, sent time.Time) {
 	x.bytes += e.size()
 	x.entries++
 	e.alarm.entry = e
 	e.end.Store(sent.Add(e.life).UnixNano())
 	x.setAlarm(&e.alarm, renewAt(sent, e.life))
+}
+
+// publish makes an entry visible to hits, unless it was removed meanwhile. When its key is taken (two answers for one request, side by side) it is
+// kept alive for the client that holds it, and hits go on answering with the first.
+func (x *Index) publish(e *Entry, sent time.Time) {
+	if e.end.Load() == 0 {
+		return
+	}
 	s := x.shardOf(&e.key)
 	s.mu.Lock()
 	if old := s.byKey[e.key]; old == nil || old.Remaining(sent) < time.Second {
@@ -260,14 +279,14 @@ func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 		x.removeNode(old)
 	default:
 		x.setAside(old, previousEnds)
-		x.saveAuto(old)
+		x.saveNode(old)
 	}
 	n := x.tokens[id]
 	if n == nil {
-		n = &node{id: id, token: t, accessor: accessor, namespace: ns}
+		n = &node{id: id, token: t, accessor: accessor, namespace: ns, origin: x.opt.AutoAuthPath}
 	}
 	x.addAuto(n)
-	x.saveAuto(n)
+	x.saveNode(n)
 }
 
 func (x *Index) addAuto(n *node) {
@@ -284,7 +303,7 @@ func (x *Index) add(n *node) {
 	x.namespaces[n.namespace] = true
 }
 
-// setAside lets a superseded auto-auth token live until it ends.
+// setAside lets a token without an answer live until it ends: a superseded auto-auth token, a login that is not served any more.
 func (x *Index) setAside(n *node, ends time.Time) {
 	n.auto, n.alarm.node = false, n
 	x.setAlarm(&n.alarm, ends)

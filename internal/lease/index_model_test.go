@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,6 +33,7 @@ type held struct {
 	parent string // the token that it hangs on
 	ns     vault.Namespace
 	path   string // within the namespace; "" of a token that is not cached
+	origin string // of a token: its path, after its answer was cleared
 	key    lease.Key
 	shown  bool // hits of its key answer with it
 }
@@ -182,18 +184,22 @@ func (m *model) remove(id string) {
 	}
 }
 
-// clear takes a thing, or of the current auto-auth token all but itself.
+// clear takes a lease, or of a token and all below it the answers and the leases: the tokens themselves stay known.
 func (m *model) clear(id string) {
-	if id != m.auto {
+	top := m.all[id]
+	if !top.token {
 		m.remove(id)
 		return
 	}
 	for _, h := range m.all {
 		if h.parent == id {
-			m.remove(h.id)
+			m.clear(h.id)
 		}
 	}
-	m.all[id].path, m.all[id].shown = "", false
+	if top.path != "" {
+		top.origin = top.path
+	}
+	top.path, top.shown = "", false
 }
 
 var poolScopes = []lease.Scope{
@@ -275,7 +281,8 @@ func (m *model) meant(e lease.Eviction) map[string]bool {
 	}
 	meant := map[string]bool{}
 	for id, h := range m.all {
-		full, origin := string(h.ns)+h.path, h.path+"/" // of a lease id the random part is of no matter
+		login := cmp.Or(h.path, h.origin)
+		full, origin := string(h.ns)+h.path, login+"/" // of a lease id the random part is of no matter
 		value := strings.Trim(e.Value, "/") + "/"
 		var takes bool
 		switch {
@@ -283,7 +290,7 @@ func (m *model) meant(e lease.Eviction) map[string]bool {
 			takes = true
 		case e.Scope == lease.ScopeNamespace:
 			takes = strings.HasPrefix(string(h.ns), string(e.Namespace))
-		case h.path == "":
+		case login == "", e.Scope == lease.ScopePath && h.path == "":
 		case e.Scope == lease.ScopePrefix:
 			takes = h.ns == e.Namespace && (strings.HasPrefix(origin, value) || id == e.Value && !h.token)
 		case e.Scope == lease.ScopeMount:

@@ -26,7 +26,7 @@ type Change struct {
 	Record []byte // holds tokens and secrets in the clear: the journal seals it
 }
 
-// record is an entry, or the auto-auth token, as the journal has it. Times are absolute: a restart renews nothing that is not due.
+// record is an entry, or a token without an answer, as the journal has it. Times are absolute: a restart renews nothing that is not due.
 type record struct {
 	Key       []byte
 	Namespace vault.Namespace
@@ -56,7 +56,8 @@ func (e *Entry) recordID() [sha256.Size]byte {
 
 func leaseRecord(id vault.LeaseID) [sha256.Size]byte { return sha256.Sum256([]byte("lease " + id)) }
 
-// save and forget put a change in line for the next flush; both are called with the lock held, so that the journal sees changes in their order.
+// save and forget note a change for the next flush, the latest of each record. Both are called with the lock held, so that the journal never sees an
+// older one after a newer.
 func (x *Index) save(e *Entry) {
 	if x.opt.Journal == nil {
 		return
@@ -75,13 +76,17 @@ func (x *Index) save(e *Entry) {
 	x.enqueue(e.recordID(), &r)
 }
 
-func (x *Index) saveAuto(n *node) {
+// saveNode is save for a token without an answer.
+func (x *Index) saveNode(n *node) {
 	if x.opt.Journal == nil || n.entry != nil { // a cached login that became the auto-auth token has its record
 		return
 	}
-	r := &record{Namespace: n.namespace, Token: n.token.Reveal(), Accessor: n.accessor, Auto: true}
+	r := &record{Namespace: n.namespace, Path: n.origin, Token: n.token.Reveal(), Accessor: n.accessor, Auto: true}
 	if !n.auto {
 		r.End = n.alarm.at
+	}
+	if n.parent != nil {
+		r.Owner = n.parent.id[:]
 	}
 	x.enqueue(n.id, r)
 }
@@ -91,12 +96,12 @@ func (x *Index) enqueue(id [sha256.Size]byte, r *record) {
 	if err != nil { // strings, numbers and bytes always marshal; without a record the entry is only not restored
 		return
 	}
-	x.changes = append(x.changes, Change{id, text})
+	x.changes[id] = text
 }
 
 func (x *Index) forget(id [sha256.Size]byte) {
 	if x.opt.Journal != nil {
-		x.changes = append(x.changes, Change{ID: id})
+		x.changes[id] = nil
 	}
 }
 
@@ -109,18 +114,23 @@ func (x *Index) flush() {
 	x.flushing.Lock()
 	defer x.flushing.Unlock()
 	x.mu.Lock()
-	changes := x.changes
-	x.changes = nil
+	changes := make([]Change, 0, len(x.changes))
+	for id, text := range x.changes {
+		changes = append(changes, Change{id, text})
+	}
+	clear(x.changes)
 	x.mu.Unlock()
 	if len(changes) == 0 {
 		return
 	}
 	if err := x.opt.Journal.Write(changes); err != nil {
-		x.opt.Log.Error("the state file was not written; a restart will not bring back what was kept just now", slog.Any("error", err))
-		// What has ended must not come back: its removal is tried again with the next change.
-		removals := slices.DeleteFunc(changes, func(c Change) bool { return c.Record != nil })
+		x.opt.Log.Error("the state file was not written; what changed just now is tried again with the next change", slog.Any("error", err))
 		x.mu.Lock()
-		x.changes = append(removals, x.changes...)
+		for _, c := range changes {
+			if _, newer := x.changes[c.ID]; !newer {
+				x.changes[c.ID] = c.Record
+			}
+		}
 		x.mu.Unlock()
 	}
 }
@@ -167,7 +177,7 @@ func (x *Index) Restore(now time.Time) (Restored, error) {
 // whole tells whether a record has what an entry needs.
 func (r *record) whole() bool {
 	if r.Auto {
-		return r.Token != ""
+		return r.Token != "" && (len(r.Owner) == 0 || len(r.Owner) == sha256.Size)
 	}
 	from, to := r.Digits[0], r.Digits[1]
 	return len(r.Key) == sha256.Size && (len(r.Owner) == 0 || len(r.Owner) == sha256.Size) && (r.LeaseID == "") != (r.Token == "") &&
@@ -184,9 +194,14 @@ func (x *Index) restore(r *record, now time.Time, out *Restored) bool {
 	case r.End != 0 && r.End <= now.UnixNano():
 		x.forget(r.id())
 		out.Dropped++
+	case len(r.Owner) > 0 && owner == nil:
+		return false
 	case r.Auto:
 		t := vault.NewToken(r.Token)
-		n := &node{id: t.ID(), token: t, accessor: r.Accessor, namespace: r.Namespace}
+		n := &node{id: t.ID(), token: t, accessor: r.Accessor, namespace: r.Namespace, origin: r.Path, parent: owner}
+		if owner != nil {
+			owner.adopt(n)
+		}
 		if r.End != 0 {
 			x.add(n)
 			x.setAside(n, time.Unix(0, r.End))
@@ -194,8 +209,6 @@ func (x *Index) restore(r *record, now time.Time, out *Restored) bool {
 		}
 		out.Auto = t
 		x.addAuto(n)
-	case len(r.Owner) > 0 && owner == nil:
-		return false
 	default:
 		x.restoreEntry(r, owner)
 		out.Entries++
@@ -215,6 +228,7 @@ func (x *Index) restoreEntry(r *record, owner *node) {
 	}
 	x.namespaces[e.namespace] = true
 	x.insert(e, time.Unix(0, r.End).Add(-r.Life))
+	x.publish(e, time.Unix(0, r.End).Add(-r.Life))
 	if e.last {
 		x.setAlarm(&e.alarm, time.Unix(0, r.End).Add(-replaceBefore(e.life)))
 	}

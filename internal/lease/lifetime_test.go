@@ -278,3 +278,51 @@ func TestAClientsLongRenewalSparesOurs(t *testing.T) {
 		}
 	})
 }
+
+// A login that cannot be extended makes room for a new one; what hangs on its token goes on for as long as the token is good.
+func TestATokenNearItsEndKeepsItsLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := lease.NewIndex(lease.Options{})
+		client := &capped{token: 600 * time.Second}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- lease.NewClock(x, client, slog.New(slog.DiscardHandler), nil).Run(ctx)
+		}()
+		begun := time.Now()
+		login := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc", true, 600), begun)
+		read := mustKeep(t, x, "db/creds/app", vault.NewToken("hvs.login"), leaseAnswer("db/creds/app/1", 60), begun)
+		time.Sleep(560 * time.Second) // the last tenth of the token's life
+		synctest.Wait()
+		if x.Get(&login, time.Now()) != nil {
+			t.Error("the login is still served")
+		}
+		if x.Get(&read, time.Now()) == nil {
+			t.Error("the lease went with the login's answer, though its token is good")
+		}
+		fresh := mustKeep(t, x, "db/creds/other", vault.NewToken("hvs.login"), leaseAnswer("db/creds/other/1", 20), time.Now())
+		if x.Get(&fresh, time.Now()) == nil {
+			t.Error("a new lease of the good token is not kept")
+		}
+		time.Sleep(50 * time.Second) // past its end
+		synctest.Wait()
+		wantStats(t, x, 0, 0)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// capped is a Vault that renews leases in full and the token only to its max TTL.
+type capped struct {
+	token time.Duration
+}
+
+func (c *capped) RenewLease(context.Context, vault.Namespace, vault.Token, vault.LeaseID) (vault.Grant, error) {
+	return vault.Grant{TTL: time.Minute, Renewable: true}, nil
+}
+
+func (c *capped) RenewSelf(context.Context, vault.Namespace, vault.Token) (vault.Grant, error) {
+	return vault.Grant{TTL: c.token / 3, Renewable: true}, nil // asked at two thirds
+}

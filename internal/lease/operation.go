@@ -135,7 +135,7 @@ func mayCreate(method, prefix, api string) bool {
 	if method != http.MethodGet && method != http.MethodPost && method != http.MethodPut {
 		return false
 	}
-	if prefix == "" && strings.HasPrefix(api, "sys/") || strings.HasPrefix(api, "sys/wrapping/") {
+	if prefix == "" && strings.HasPrefix(api, "sys/") || strings.HasPrefix(api, "sys/wrapping/") || strings.HasPrefix(api, "sys/mfa/") {
 		return false
 	}
 	if prefix == "" && strings.HasPrefix(api, "auth/token/") {

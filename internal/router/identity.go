@@ -18,11 +18,11 @@ const bearer = "Bearer "
 // identify chooses the token of a request. A bearer token counts as the client's, as it does for Vault (Vault Proxy overlooks it and lends such
 // clients its own rights).
 func (rt *router) identify(r *http.Request) (vault.Identity, error) {
-	own := clientToken(r.Header)
+	own, brought := clientToken(r.Header)
 	if !own.Printable() {
 		return vault.Identity{}, errUnprintable
 	}
-	if rt.Tokens == nil || rt.opt.TokenUse == Never || (rt.opt.TokenUse == WhenAbsent && !own.IsZero()) {
+	if rt.Tokens == nil || rt.opt.TokenUse == Never || (rt.opt.TokenUse == WhenAbsent && brought) {
 		return vault.Identity{Token: own}, nil
 	}
 	t := rt.Tokens.Token()
@@ -40,14 +40,20 @@ func (rt *router) identify(r *http.Request) (vault.Identity, error) {
 	return vault.Identity{Token: t, Injected: true}, nil
 }
 
-func clientToken(h http.Header) vault.Token {
+// clientToken is the token that Vault will see, and whether the client brought one at all: Vault reads no bearer token but after "Bearer ", yet whoever
+// writes "bearer " means a token of his own, and is not lent ours.
+func clientToken(h http.Header) (t vault.Token, brought bool) {
 	if v := h["X-Vault-Token"]; len(v) > 0 && v[0] != "" {
-		return vault.NewToken(v[0])
+		return vault.NewToken(v[0]), true
 	}
 	for _, v := range h["Authorization"] {
-		if len(v) > len(bearer) && strings.EqualFold(v[:len(bearer)], bearer) {
-			return vault.NewToken(strings.TrimSpace(v[len(bearer):]))
+		if len(v) <= len(bearer) || !strings.EqualFold(v[:len(bearer)], bearer) {
+			continue
 		}
+		if strings.HasPrefix(v, bearer) {
+			return vault.NewToken(strings.TrimSpace(v[len(bearer):])), true
+		}
+		brought = true
 	}
-	return vault.Token{}
+	return vault.Token{}, brought
 }

@@ -20,18 +20,19 @@ func TestWhichTokenARequestCarries(t *testing.T) {
 		fields                    []string
 		never, whenAbsent, forced string // "auto" is the injected one
 	}{
-		"no token":                         {nil, "", "auto", "auto"},
-		"X-Vault-Token":                    {[]string{"X-Vault-Token", "hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
-		"bearer":                           {[]string{"Authorization", "Bearer hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
-		"bearer, as others spell it":       {[]string{"Authorization", "bearer  hvs.mine "}, "hvs.mine", "hvs.mine", "auto"},
-		"both":                             {[]string{"X-Vault-Token", "hvs.mine", "Authorization", "Bearer hvs.2"}, "hvs.mine", "hvs.mine", "auto"},
-		"an empty one":                     {[]string{"X-Vault-Token", ""}, "", "auto", "auto"},
-		"an empty one and a bearer":        {[]string{"X-Vault-Token", "", "Authorization", "Bearer hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
-		"an empty bearer":                  {[]string{"Authorization", "Bearer "}, "", "auto", "auto"},
-		"two of them":                      {[]string{"X-Vault-Token", "hvs.mine", "X-Vault-Token", "hvs.2"}, "hvs.mine", "hvs.mine", "auto"},
-		"a bearer among others":            {[]string{"Authorization", "Basic YTpi", "Authorization", "Bearer hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
-		"another authorization":            {[]string{"Authorization", "Negotiate YII"}, "", "auto", "auto"},
-		"the auto-auth token by its owner": {[]string{"X-Vault-Token", autoToken}, autoToken, autoToken, "auto"},
+		"no token":                          {nil, "", "auto", "auto"},
+		"X-Vault-Token":                     {[]string{"X-Vault-Token", "hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
+		"bearer":                            {[]string{"Authorization", "Bearer hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
+		"bearer with blanks":                {[]string{"Authorization", "Bearer  hvs.mine "}, "hvs.mine", "hvs.mine", "auto"},
+		"a bearer that Vault does not read": {[]string{"Authorization", "bearer hvs.mine"}, "", "", "auto"},
+		"both":                              {[]string{"X-Vault-Token", "hvs.mine", "Authorization", "Bearer hvs.2"}, "hvs.mine", "hvs.mine", "auto"},
+		"an empty one":                      {[]string{"X-Vault-Token", ""}, "", "auto", "auto"},
+		"an empty one and a bearer":         {[]string{"X-Vault-Token", "", "Authorization", "Bearer hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
+		"an empty bearer":                   {[]string{"Authorization", "Bearer "}, "", "auto", "auto"},
+		"two of them":                       {[]string{"X-Vault-Token", "hvs.mine", "X-Vault-Token", "hvs.2"}, "hvs.mine", "hvs.mine", "auto"},
+		"a bearer among others":             {[]string{"Authorization", "Basic YTpi", "Authorization", "Bearer hvs.mine"}, "hvs.mine", "hvs.mine", "auto"},
+		"another authorization":             {[]string{"Authorization", "Negotiate YII"}, "", "auto", "auto"},
+		"the auto-auth token by its owner":  {[]string{"X-Vault-Token", autoToken}, autoToken, autoToken, "auto"},
 	} {
 		for use, want := range map[router.TokenUse]string{router.Never: tc.never, router.WhenAbsent: tc.whenAbsent, router.Force: tc.forced} {
 			t.Run(fmt.Sprint(name, " ", use), func(t *testing.T) {

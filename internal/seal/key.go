@@ -53,6 +53,12 @@ func newKey(secret *[size]byte) (*Key, error) {
 // key, about what it sealed or about other purposes: HKDF-SHA256 (RFC 5869).
 func (k *Key) Derive(purpose string) [size]byte { return k.expand("derive " + purpose) }
 
+// For returns the key of one purpose among others, such as the state file of one Vault.
+func (k *Key) For(purpose string) (*Key, error) {
+	secret := k.expand("for " + purpose)
+	return newKey(&secret)
+}
+
 // Seal returns a fresh random nonce, the ciphertext of plain and a tag that also covers aad: 28 bytes more than plain. It fails for
 // more than 64 MiB.
 func (k *Key) Seal(plain, aad []byte) ([]byte, error) {

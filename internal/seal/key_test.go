@@ -123,6 +123,31 @@ func TestDerivedSecretsDifferByPurposeAndKey(t *testing.T) {
 	}
 }
 
+func TestKeysOfPurposesAreApart(t *testing.T) {
+	key, err := seal.OpenKeyFile(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err1 := key.For("one")
+	again, err2 := key.For("one")
+	two, err3 := key.For("two")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := one.Seal([]byte("plain"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := again.Open(sealed, nil); err != nil || string(plain) != "plain" {
+		t.Errorf("the key of the same purpose: %q, %v", plain, err)
+	}
+	for name, other := range map[string]*seal.Key{"another purpose": two, "the key itself": key} {
+		if _, err := other.Open(sealed, nil); !errors.Is(err, seal.ErrSealed) {
+			t.Errorf("%s opens it: %v", name, err)
+		}
+	}
+}
+
 func TestKeyDoesNotPrintItself(t *testing.T) {
 	k := keyOf(t, secret)
 	type holder struct {

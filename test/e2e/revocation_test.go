@@ -67,6 +67,56 @@ func TestUnmountEvicts(t *testing.T) {
 	if a := p.do(t, "GET", path, ""); a.Status == http.StatusOK {
 		t.Errorf("still answered after the mount went: %s", a.Body)
 	}
+	if a := p.do(t, "POST", "/v1/sys/mounts/"+mount, `{"type":"leaser"}`); a.Status >= 300 {
+		t.Fatalf("mount again: %d %s", a.Status, a.Body)
+	}
+	if again, hit := p.lease(t, path); hit || again == id {
+		t.Errorf("the lease of the mount that went is answered: %s, hit %v", again, hit)
+	}
+}
+
+// The lent token revoked through us, by itself or by its login's path: its leases go, and the next request has a new token.
+func TestAutoAuthTokenRevoked(t *testing.T) {
+	p := startCaching(t)
+	const path = "/v1/leaser/creds/auto-revoked?ttl=600"
+	for _, c := range []struct{ method, path, body string }{
+		{"PUT", "/v1/auth/token/revoke-self", ""},
+		{"POST", "/v1/auth/token/revoke-self", ""},
+	} {
+		id, _ := p.lease(t, path)
+		p.wantHit(t, path, id)
+		if a := p.do(t, c.method, c.path, c.body); a.Status != http.StatusNoContent {
+			t.Fatalf("%s %s = %d %s", c.method, c.path, a.Status, a.Body)
+		}
+		if again, hit := p.lease(t, path); hit || again == id {
+			t.Errorf("after %s: lease %s, hit %v; want a new one", c.path, again, hit)
+		}
+	}
+}
+
+// Disabling the auth method that issued the lent token takes its leases; with nothing to log in with, requests are told so.
+func TestAuthMethodDisabled(t *testing.T) {
+	p := startCaching(t)
+	method := "disable-" + name(t)
+	for _, c := range []struct{ path, body string }{
+		{"/v1/sys/auth/" + method, `{"type":"userpass"}`},
+		{"/v1/auth/" + method + "/users/user", `{"password":"e2e-password","token_policies":"e2e-caching","token_ttl":"1h"}`},
+	} {
+		if a := p.do(t, "POST", c.path, c.body); a.Status >= 300 {
+			t.Fatalf("POST %s = %d %s", c.path, a.Status, a.Body)
+		}
+	}
+	login := p.do(t, "POST", "/v1/auth/"+method+"/login/user", `{"password":"e2e-password"}`).secret(t)
+	const path = "/v1/leaser/creds/disabled?ttl=600"
+	mine := "X-Vault-Token: " + login.Auth.ClientToken
+	id, _ := p.lease(t, path, mine)
+	p.wantHit(t, path, id, mine)
+	if a := p.do(t, "DELETE", "/v1/sys/auth/"+method, ""); a.Status >= 300 {
+		t.Fatalf("disable = %d %s", a.Status, a.Body)
+	}
+	if a := p.do(t, "GET", path, "", mine); a.Status != http.StatusForbidden {
+		t.Errorf("after the auth method went = %d %s", a.Status, a.Header.Get("X-Cache"))
+	}
 }
 
 // A child token goes with its parent, and its leases with it. An orphan does not.
@@ -110,16 +160,6 @@ func TestCacheClear(t *testing.T) {
 	} {
 		for _, app := range []string{"agent", "proxy"} {
 			t.Run(app+" "+c.kind+" "+c.value[:min(len(c.value), 26)], func(t *testing.T) {
-				if c.kind == "token" || c.kind == "token_accessor" || c.kind == "all" {
-					// These forget the token too, so that its leases are passed on unkept: the login is repeated to have it kept again.
-					fresh := p.logIn(t, newAppRole(t, shared, "e2e-caching"))
-					if c.kind == "token_accessor" {
-						c.value = fresh.Accessor
-					} else if c.kind == "token" {
-						c.value = fresh.ClientToken
-					}
-					mine = "X-Vault-Token: " + fresh.ClientToken
-				}
 				id, _ := p.lease(t, one, mine)
 				other, _ := p.lease(t, two, mine)
 				p.wantHit(t, one, id, mine)
