@@ -283,7 +283,7 @@ func TestAClientsLongRenewalSparesOurs(t *testing.T) {
 func TestATokenNearItsEndKeepsItsLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := lease.NewIndex(lease.Options{})
-		client := &capped{token: 600 * time.Second}
+		client := &capped{tokenEnds: time.Now().Add(600 * time.Second)}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
@@ -315,14 +315,12 @@ func TestATokenNearItsEndKeepsItsLeases(t *testing.T) {
 }
 
 // capped is a Vault that renews leases in full and the token only to its max TTL.
-type capped struct {
-	token time.Duration
-}
+type capped struct{ tokenEnds time.Time }
 
 func (c *capped) RenewLease(context.Context, vault.Namespace, vault.Token, vault.LeaseID) (vault.Grant, error) {
 	return vault.Grant{TTL: time.Minute, Renewable: true}, nil
 }
 
 func (c *capped) RenewSelf(context.Context, vault.Namespace, vault.Token) (vault.Grant, error) {
-	return vault.Grant{TTL: c.token / 3, Renewable: true}, nil // asked at two thirds
+	return vault.Grant{TTL: time.Until(c.tokenEnds), Renewable: true}, nil
 }
