@@ -146,6 +146,15 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 	}
 	fl, flightCtx, leads := c.flights.join(r.Context(), key)
 	if leads {
+		// The flight before this one may have ended between the look above and the join: its entry is there by now.
+		if e := c.index.Get(&key, time.Now()); e != nil {
+			fl.finish(e)
+			fl.cancel()
+			if c.hit(w, &key) {
+				return nil
+			}
+			return x.forward(w, r, id)
+		}
 		return x.lead(w, r.WithContext(flightCtx), id, fl, r.Context())
 	}
 	select {
@@ -154,7 +163,7 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 		fl.leave(false)
 		return fmt.Errorf("wait for the same request: %w", context.Cause(r.Context()))
 	}
-	if fl.entry != nil && c.hit(w, &key) {
+	if c.hit(w, &key) {
 		return nil
 	}
 	return x.forward(w, r, id)

@@ -259,7 +259,9 @@ func (x *Index) retry(e *Entry, now time.Time) time.Duration {
 		return 0
 	}
 	share := min(retryShare*float64(e.life)*float64(int(1)<<min(e.attempts, 10)), float64(maxRetryPause))
-	pause := min(time.Duration(share*(0.75+0.5*rand.Float64())), max(e.Remaining(now), 0))
+	left := max(e.Remaining(now), 0)
+	// More tries, not fewer, as the end comes near: a Vault that is back by then must not find the last one planned for the end itself.
+	pause := min(time.Duration(share*(0.75+0.5*rand.Float64())), max(left/2, min(left, slack)))
 	e.attempts++
 	x.setAlarm(&e.alarm, now.Add(pause))
 	return pause
