@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -302,4 +303,14 @@ func broken(begin, contentType string) *http.Response {
 	resp.ContentLength = -1
 	resp.Body = io.NopCloser(io.MultiReader(resp.Body, failing{errLost}))
 	return resp
+}
+
+// A request that looks for a hit just before the flight ends, and joins just after, must find what was kept and not lead another one.
+func TestNoSecondFlightAfterTheFirst(t *testing.T) {
+	f := newFixture(t, leases(), cache.Options{})
+	const rounds = 300
+	for i := range rounds {
+		f.burst(30, fmt.Sprintf("/v1/db/creds/round-%d", i))
+	}
+	f.wantCalls(rounds)
 }
