@@ -47,7 +47,7 @@ func (c *Client) Forward(w http.ResponseWriter, r *http.Request, id vault.Identi
 		// Without a server in the context, ReverseProxy passes a broken body off as a whole one.
 		ctx = context.WithValue(ctx, http.ServerContextKey, (*http.Server)(nil))
 	}
-	x.url = c.url(c.host(ctx), t, r.URL)
+	x.target, x.parsed = t, r.URL
 	x.proxy = httputil.ReverseProxy{
 		Rewrite: x.rewrite, Transport: x, ModifyResponse: x.modify, ErrorHandler: x.fail, BufferPool: &c.buffers, ErrorLog: c.errorLog,
 	}
@@ -61,7 +61,8 @@ type exchange struct {
 	proxy    httputil.ReverseProxy
 	id       vault.Identity
 	inspect  func(*http.Response) error
-	url      *url.URL
+	target   string      // the raw path and query
+	parsed   *url.URL    // net/url's reading of target
 	header   http.Header // of the answer to the client
 	deadline time.Time   // for the headers of Vault's answer
 	timer    *time.Timer // cancels the exchange when it fires before answered
@@ -77,7 +78,6 @@ var vaultRequest = []string{"true"}
 
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	in, h := p.In.Header, p.Out.Header
-	p.Out.URL, p.Out.Host = x.url, x.client.origin.Host
 	p.Out.Trailer = p.In.Trailer // filled in when the body has been read; Out has a copy that stays empty
 
 	for _, k := range forwardedHeaders {
@@ -92,9 +92,6 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	h["User-Agent"] = []string{x.client.agentFor(in.Get("User-Agent"))}
 	h["X-Vault-Request"] = vaultRequest
 	x.setToken(h)
-	if x.client.basicAuth != "" && len(h["Authorization"]) == 0 {
-		h["Authorization"] = []string{x.client.basicAuth}
-	}
 }
 
 // keepEndToEnd undoes the removal of headers that a client lists in Connection although Vault needs them: without X-Vault-Namespace, say,

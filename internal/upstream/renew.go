@@ -77,11 +77,10 @@ func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vau
 	if err != nil {
 		return 0, nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.origin.String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.node.origin.String(), bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
-	r.URL = c.url(c.host(ctx), path, nil)
 	r.Header = http.Header{
 		"Content-Type":    {"application/json"},
 		"User-Agent":      {c.userAgent},
@@ -91,10 +90,7 @@ func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vau
 	if ns != "" {
 		r.Header.Set("X-Vault-Namespace", string(ns))
 	}
-	if c.basicAuth != "" {
-		r.Header.Set("Authorization", c.basicAuth)
-	}
-	resp, err := c.transport.RoundTrip(r)
+	resp, err := c.node.transport.RoundTrip(c.node.aim(r, path, nil))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -42,8 +41,8 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	}
 	var waited time.Duration
 	for n := 1; ; n++ {
-		resp, err := x.client.transport.RoundTrip(r)
-		if n > x.client.retries || !again(r, resp, err) {
+		resp, err := x.client.node.transport.RoundTrip(x.client.node.aim(r, x.target, x.parsed))
+		if n > x.client.retries || !x.again(r, resp, err) {
 			return resp, err
 		}
 		wait := pause(n, resp)
@@ -67,7 +66,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 }
 
 // again decides by the table above.
-func again(r *http.Request, resp *http.Response, err error) bool {
+func (x *exchange) again(r *http.Request, resp *http.Response, err error) bool {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "LIST"
 	if err != nil {
 		return r.Context().Err() == nil && !tlsFailure(err) && (read || notConnected(err))
@@ -80,7 +79,7 @@ func again(r *http.Request, resp *http.Response, err error) bool {
 	default:
 		retried = read && s >= 500
 	}
-	return retried && !healthEndpoint(r.URL)
+	return retried && !healthEndpoint(x.target)
 }
 
 // notConnected reports whether err means that no connection was there to send anything on.
@@ -97,9 +96,9 @@ func tlsFailure(err error) bool {
 }
 
 // healthEndpoint reports whether the status of the answer is the answer: Vault's health checks say 429, 472, 473, 501 and 503 of a node that
-// is perfectly able to answer. The path may have a base path or namespaces in front.
-func healthEndpoint(u *url.URL) bool {
-	path, _, _ := strings.Cut(u.RequestURI(), "?")
+// is perfectly able to answer. Namespaces may stand in front.
+func healthEndpoint(target string) bool {
+	path, _, _ := strings.Cut(target, "?")
 	for _, name := range [...]string{"health", "seal-status", "leader", "init"} {
 		if before, ok := strings.CutSuffix(path, "/sys/"+name); ok {
 			return strings.HasSuffix(before, "/v1") || strings.Contains(before, "/v1/")

@@ -55,18 +55,18 @@ func originForm(t string) string {
 // net/url writes Opaque as it is, with one exception: behind a leading "//" it puts the scheme. Such a target is sent in its parsed form
 // where that is the same, and else in absolute form (http://host//...), which every server must read as the same target
 // (RFC 9112, section 3.2.2). The absolute form is also what a forward proxy needs.
-func (c *Client) url(host, t string, parsed *url.URL) *url.URL {
-	t = c.basePath + t
-	u := &url.URL{Scheme: c.origin.Scheme, Host: host}
-	if !c.viaProxy && !strings.HasPrefix(t, "//") {
+func (n *node) url(host, t string, parsed *url.URL) *url.URL {
+	t = n.basePath + t
+	u := &url.URL{Scheme: n.origin.Scheme, Host: host}
+	if !n.viaProxy && !strings.HasPrefix(t, "//") {
 		u.Opaque = t
 		return u
 	}
-	if !c.viaProxy && parsed != nil {
+	if !n.viaProxy && parsed != nil {
 		u.Path, u.RawPath, u.RawQuery, u.ForceQuery = parsed.Path, parsed.RawPath, parsed.RawQuery, parsed.ForceQuery
 		if u.RequestURI() == t {
 			return u
 		}
 	}
-	return &url.URL{Scheme: c.origin.Scheme, Host: host, Opaque: "//" + c.origin.Host + t}
+	return &url.URL{Scheme: n.origin.Scheme, Host: host, Opaque: "//" + n.origin.Host + t}
 }

@@ -1,0 +1,81 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+)
+
+// node is one address of Vault: a server, or what stands in front of several.
+type node struct {
+	origin    url.URL // scheme and host of every request
+	basePath  string  // of the address, escaped, without a trailing slash
+	address   string  // for people: without user name and password
+	basicAuth string  // Authorization from the address's user name and password
+	srvLookup bool    // VAULT_SRV_LOOKUP, for an address without a port
+	viaProxy  bool    // plain HTTP through a forward proxy, which wants absolute targets
+	transport http.RoundTripper
+}
+
+func newNode(cfg *api.Config, address *url.URL) (*node, error) {
+	n := &node{
+		origin:    url.URL{Scheme: address.Scheme, Host: address.Host},
+		basePath:  strings.TrimRight(address.EscapedPath(), "/"),
+		address:   cfg.Address,
+		srvLookup: cfg.SRVLookup && address.Port() == "",
+		transport: cfg.HttpClient.Transport,
+	}
+	if address.User != nil {
+		password, _ := address.User.Password()
+		r := http.Request{Header: http.Header{}}
+		r.SetBasicAuth(address.User.Username(), password)
+		n.basicAuth = r.Header.Get("Authorization")
+		shown := *address
+		shown.User = nil
+		n.address = shown.String()
+	}
+	var err error
+	n.viaProxy, err = viaProxy(n.transport, &n.origin)
+	return n, err
+}
+
+// aim returns r on its way to the target t of this node. parsed is as for url.
+func (n *node) aim(r *http.Request, t string, parsed *url.URL) *http.Request {
+	r = r.WithContext(r.Context()) // a shallow copy: a RoundTripper does not change what it was given
+	r.URL, r.Host = n.url(n.host(r.Context()), t, parsed), n.origin.Host
+	if n.basicAuth != "" && len(r.Header["Authorization"]) == 0 {
+		r.Header = r.Header.Clone()
+		r.Header["Authorization"] = []string{n.basicAuth}
+	}
+	return r
+}
+
+// host is where to connect to: as in Vault's own client, the first SRV record of an address without a port when there is one.
+func (n *node) host(ctx context.Context) string {
+	if n.srvLookup {
+		_, records, err := net.DefaultResolver.LookupSRV(ctx, "http", "tcp", n.origin.Hostname())
+		if err == nil && len(records) > 0 {
+			return net.JoinHostPort(strings.TrimSuffix(records[0].Target, "."), fmt.Sprint(records[0].Port))
+		}
+	}
+	return n.origin.Host
+}
+
+// viaProxy reports whether the transport sends requests for origin to a forward proxy as they are, instead of tunnelling through it.
+func viaProxy(rt http.RoundTripper, origin *url.URL) (bool, error) {
+	t, ok := rt.(*http.Transport)
+	if !ok || t.Proxy == nil {
+		return false, nil
+	}
+	proxy, err := t.Proxy(&http.Request{URL: origin})
+	if err != nil {
+		return false, errors.New("environment: HTTP_PROXY or HTTPS_PROXY is not a URL; write it like http://proxy.example:3128")
+	}
+	return proxy != nil && origin.Scheme == "http" && (proxy.Scheme == "http" || proxy.Scheme == "https"), nil
+}
