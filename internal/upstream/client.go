@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 	"time"
@@ -78,6 +80,11 @@ func (c *Client) API() (*api.Client, error) {
 	// The library would wrap every answer for VAULT_WRAP_TTL, and a login with it.
 	client.SetWrappingLookupFunc(func(string, string) string { return "" })
 	return client, nil
+}
+
+// send makes one try of r for the target t, a raw path and query; parsed is net/url's reading of t, nil when there is none.
+func (c *Client) send(r *http.Request, t string, parsed *url.URL) (*http.Response, error) {
+	return c.node.transport.RoundTrip(c.node.aim(r, t, parsed))
 }
 
 // admit waits for the rate limit.

@@ -90,7 +90,7 @@ func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vau
 	if ns != "" {
 		r.Header.Set("X-Vault-Namespace", string(ns))
 	}
-	resp, err := c.node.transport.RoundTrip(c.node.aim(r, path, nil))
+	resp, err := c.send(r, path, nil)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -41,7 +41,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	}
 	var waited time.Duration
 	for n := 1; ; n++ {
-		resp, err := x.client.node.transport.RoundTrip(x.client.node.aim(r, x.target, x.parsed))
+		resp, err := x.client.send(r, x.target, x.parsed)
 		if n > x.client.retries || !x.again(r, resp, err) {
 			return resp, err
 		}
