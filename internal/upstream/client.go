@@ -25,6 +25,7 @@ type Client struct {
 	userAgent string
 
 	buffers  bufferPool
+	kept     memory // of all uploads
 	log      *slog.Logger
 	errorLog *log.Logger // what httputil.ReverseProxy has to say
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -68,6 +69,11 @@ type exchange struct {
 	timer    *time.Timer // cancels the exchange when it fires before answered
 	answered atomic.Bool // the headers are here, or never will be: a stream may take as long as it likes
 	err      error
+
+	risk    risk                          // of sending the request twice
+	stale   int                           // connections that were replaced
+	getBody func() (io.ReadCloser, error) // the body once more, nil for none
+	upload  *upload                       // where getBody has it from, when that is the client
 }
 
 // forwardedHeaders are removed by httputil.ReverseProxy; Vault is to see what the client sent, and no more.

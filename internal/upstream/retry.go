@@ -1,63 +1,75 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
 const (
-	// maxWaits bounds the sum of the waits between the tries of one request: past it, a client is better off with Vault's last answer.
-	maxWaits = 10 * time.Second
+	// defaultMaxWait is Retry.MaxWait when that is zero.
+	defaultMaxWait = 10 * time.Second
+	// maxStale is how many stale connections a request may meet before that counts as failure.
+	maxStale = 3
 	// maxDrain is how much of an answer that is not used is read to save its connection.
 	maxDrain = 4 << 10
 )
 
-// try sends r until an answer or an error stands. This is the only retry layer on the way to Vault:
+// Retry says what is sent again, and for how long.
+type Retry struct {
+	SafeOnly      bool          // repeat nothing but GET, HEAD and LIST
+	MaxWait       time.Duration // bounds the sum of the waits between the tries of one request; 0 is 10 s
+	MaxReplaySize int64         // bytes of the largest body that is kept to be sent again; 0 is 32 MiB, negative keeps none
+}
+
+// try sends r until an answer or an error stands. This is the only retry layer on the way to Vault. A read is a GET, HEAD or LIST that creates
+// nothing in Vault, as far as its shape tells (createsNothing); any other GET may create a lease or a token.
 //
-//	failure                                        GET, HEAD, LIST    all other methods
-//	no connection could be made                    again              again
-//	certificate, TLS alert, http against https     no                 no
-//	the client left, the deadline passed           no                 no
-//	any other failure to get an answer             again              no: Vault may have acted (APX-11)
-//	412, 429, 503                                  again              again: Vault says that it has not acted
-//	other 5xx but 501                              again              no: Vault may have acted
-//	any of these statuses from a health endpoint   no                 no: it is the answer (APX-10)
+//	failure                                             read    other GET    other methods
+//	no connection, or nothing was sent on it            again   again        again
+//	reset, end or timeout after the request was sent    again   no           no             Vault may have acted (APX-11)
+//	certificate, TLS alert, http against https          no      no           no
+//	the client left or its body broke off, deadline     no      no           no
+//	412, 429, 503                                       again   again        again          Vault says that it has not acted
+//	500                                                 again   again        no             Vault takes a lease back that it could not grant
+//	501                                                 no      no           no
+//	502, 504 and what else is above 500                 again   no           no             of something in between: Vault may have acted
+//	any of these statuses from a health endpoint        no      no           no             it is the answer (APX-10)
+//
+// With Retry.SafeOnly the last column is "no" throughout. A connection that Vault closed while it was idle, so that nothing was sent, is replaced
+// at once and is no retry. A body is sent again when it was kept whole (upload), or when none of it was read.
 //
 // There are at most retries further tries. The wait before the nth is n × 1.0 to 1.5 s, or what Retry-After says on 429 and 503. When that
-// would carry the waits past maxWaits or the request past its deadline, the last answer or error stands at once (APX-9). A body is sent again
-// when r.GetBody gives it once more, or when none of it was read.
+// would carry the waits past MaxWait or the request past its deadline, the last answer or error stands at once (APX-9).
 func (x *exchange) try(r *http.Request) (*http.Response, error) {
-	if r.Body != nil && r.GetBody == nil {
-		r = withBody(r, &upload{src: r.Body, onRead: x.extend})
-	}
+	x.risk = riskOf(r, x.target)
+	r = x.prepare(r)
+	defer x.upload.settle()
+	maxWait := cmp.Or(x.client.settings.Retry.MaxWait, defaultMaxWait)
 	var waited time.Duration
 	for n := 1; ; n++ {
-		resp, err := x.client.send(r, x.target, x.parsed)
-		if n > x.client.retries || !x.again(r, resp, err) {
+		resp, err := x.once(r)
+		if broken := x.upload.failure(); err != nil && broken != nil {
+			return nil, uploadError(broken)
+		}
+		if n > x.client.retries || !x.mayRepeat(x.fateOf(r, resp, err)) {
 			return resp, err
 		}
 		wait := pause(n, resp)
-		if waited+wait > maxWaits || x.tooLate(r, wait) {
+		if waited+wait > maxWait || x.tooLate(r, wait) {
 			return resp, err
 		}
-		next, ok := rewound(r)
+		next, ok := x.rewound(r)
 		if !ok {
 			return resp, err
 		}
 		x.logRetry(r.Method, n, wait, resp, err)
-		if resp != nil {
-			_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
-			_ = resp.Body.Close()
-		}
+		discard(resp)
 		if err := sleep(r.Context(), wait); err != nil {
 			return nil, err
 		}
@@ -65,46 +77,27 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// again decides by the table above.
-func (x *exchange) again(r *http.Request, resp *http.Response, err error) bool {
-	read := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "LIST"
-	if err != nil {
-		return r.Context().Err() == nil && !tlsFailure(err) && (read || notConnected(err))
-	}
-	var retried bool
-	switch s := resp.StatusCode; s {
-	case http.StatusPreconditionFailed, http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		retried = true
-	case http.StatusNotImplemented:
-	default:
-		retried = read && s >= 500
-	}
-	return retried && !healthEndpoint(x.target)
-}
-
-// notConnected reports whether err means that no connection was there to send anything on.
-func notConnected(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
-}
-
-// tlsFailure reports whether the two sides disagree on TLS or on certificates: asking again changes nothing.
-func tlsFailure(err error) bool {
-	var verification *tls.CertificateVerificationError
-	var op *net.OpError
-	return errors.As(err, &verification) || errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &op) && op.Op == "remote error"
-}
-
-// healthEndpoint reports whether the status of the answer is the answer: Vault's health checks say 429, 472, 473, 501 and 503 of a node that
-// is perfectly able to answer. Namespaces may stand in front.
-func healthEndpoint(target string) bool {
-	path, _, _ := strings.Cut(target, "?")
-	for _, name := range [...]string{"health", "seal-status", "leader", "init"} {
-		if before, ok := strings.CutSuffix(path, "/sys/"+name); ok {
-			return strings.HasSuffix(before, "/v1") || strings.Contains(before, "/v1/")
+// once makes one try. It takes another connection when the one from the pool was stale.
+func (x *exchange) once(r *http.Request) (*http.Response, error) {
+	for {
+		resp, err := x.client.send(r, x.target, x.parsed)
+		if err == nil || x.stale == maxStale || !staleConnection(err) {
+			return resp, err
 		}
+		next, ok := x.rewound(r)
+		if !ok {
+			return resp, err
+		}
+		x.stale, r = x.stale+1, next
 	}
-	return false
+}
+
+// discard lets go of an answer that is not used, and keeps its connection if that is cheap.
+func discard(resp *http.Response) {
+	if resp != nil {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)
+		_ = resp.Body.Close()
+	}
 }
 
 // pause is the wait before retry n.
@@ -155,25 +148,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func withBody(r *http.Request, body io.ReadCloser) *http.Request {
-	r = r.WithContext(r.Context()) // a shallow copy: a RoundTripper does not change what it was given
-	r.Body = body
-	return r
-}
-
-// rewound returns r ready to be sent once more, unless part of its body is gone.
-func rewound(r *http.Request) (*http.Request, bool) {
-	if r.Body == nil {
-		return r, true
-	}
-	if u, ok := r.Body.(*upload); ok {
-		return withBody(r, &upload{src: u.src, onRead: u.onRead}), u.abandon()
-	}
-	body, err := r.GetBody()
-	if err != nil {
-		return nil, false
-	}
-	return withBody(r, body), true
 }

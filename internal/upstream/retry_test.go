@@ -1,24 +1,14 @@
 package upstream_test
 
 import (
-	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"leasehold/internal/upstream"
-	"leasehold/internal/vault"
 	"leasehold/internal/vaulttest"
 )
 
@@ -33,11 +23,6 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// failing is a transport on which every try ends with the same error.
-type failing struct{ error }
-
-func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.error }
-
 // rig is a Vault in memory with a client in front, for tests inside a bubble.
 type rig struct {
 	*upstream.Client
@@ -46,96 +31,21 @@ type rig struct {
 }
 
 func newRig(t *testing.T, retries int) rig {
+	return newRigWith(t, upstream.Settings{NumRetries: retries})
+}
+
+func newRigWith(t *testing.T, settings upstream.Settings) rig {
 	s := vaulttest.NewInMemory(t)
 	sent := &counting{RoundTripper: s.Transport(t)}
-	return rig{newClient(t, upstream.Settings{Address: s.URL, NumRetries: retries, Transport: sent}), s, sent}
+	settings.Address, settings.Transport = s.URL, sent
+	return rig{newClient(t, settings), s, sent}
 }
 
 // forward sends a request as root, and returns the answer and how long it took.
 func (b rig) forward(r *http.Request) (*httptest.ResponseRecorder, time.Duration, error) {
 	w, start := httptest.NewRecorder(), time.Now()
-	err := b.Forward(w, r, vault.Identity{Token: vault.NewToken(vaulttest.RootToken), Injected: true}, nil)
+	err := b.Forward(w, r, root, nil)
 	return w, time.Since(start), err
-}
-
-var methods = []string{"GET", "HEAD", "LIST", "POST", "PUT", "PATCH", "DELETE", "SCAN"}
-
-func reads(method string) bool { return method == "GET" || method == "HEAD" || method == "LIST" }
-
-func TestRetriesByStatus(t *testing.T) {
-	for _, tc := range []struct {
-		status        int
-		reads, writes int // tries with a budget of two retries
-	}{
-		{200, 1, 1}, {204, 1, 1}, {307, 1, 1}, {400, 1, 1}, {403, 1, 1}, {404, 1, 1}, {405, 1, 1},
-		{412, 3, 3}, {429, 3, 3}, {503, 3, 3},
-		{472, 1, 1}, {473, 1, 1},
-		{500, 3, 1}, {501, 1, 1}, {502, 3, 1}, {504, 3, 1}, {599, 3, 1},
-	} {
-		for _, method := range methods {
-			t.Run(fmt.Sprint(method, " ", tc.status), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					b := newRig(t, 2)
-					b.vault.Fail(vaulttest.On("", "/"), vaulttest.Answer(tc.status, http.Header{"X-Last": {"yes"}}, ""))
-					w, _, err := b.forward(httptest.NewRequest(method, "/v1/secret/x", nil))
-					if err != nil || w.Code != tc.status || w.Header().Get("X-Last") != "yes" {
-						t.Fatalf("answer %d %v, %v; want Vault's %d", w.Code, w.Header(), err, tc.status)
-					}
-					want := tc.writes
-					if reads(method) {
-						want = tc.reads
-					}
-					if got := len(b.vault.Requests()); got != want {
-						t.Errorf("Vault was asked %d times, want %d", got, want)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestRetriesByPointOfFailure(t *testing.T) {
-	for name, tc := range map[string]struct {
-		fault         vaulttest.Fault
-		transport     http.RoundTripper // instead of a fault
-		refuse        bool
-		reads, writes int // tries with a budget of two retries
-	}{
-		"no connection":           {refuse: true, reads: 3, writes: 3},
-		"no connection to proxy":  {transport: failing{&net.OpError{Op: "proxyconnect", Err: syscall.ECONNREFUSED}}, reads: 3, writes: 3},
-		"reset before processing": {fault: vaulttest.ResetBefore(), reads: 3, writes: 1},
-		"reply lost":              {fault: vaulttest.ResetAfter(), reads: 3, writes: 1},
-		"read timeout":            {transport: failing{&net.OpError{Op: "read", Err: syscall.ETIMEDOUT}}, reads: 3, writes: 1},
-		"broken protocol":         {transport: failing{errors.New("malformed HTTP response")}, reads: 3, writes: 1},
-		"untrusted certificate":   {transport: failing{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}}, reads: 1, writes: 1},
-		"our certificate refused": {transport: failing{&net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}}, reads: 1, writes: 1},
-		"http where https is":     {transport: failing{http.ErrSchemeMismatch}, reads: 1, writes: 1},
-	} {
-		for _, method := range methods {
-			t.Run(name+" "+method, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					b := newRig(t, 2)
-					b.vault.Refuse(tc.refuse)
-					if tc.transport != nil {
-						b.sent.RoundTripper = tc.transport
-					} else if tc.fault != nil {
-						b.vault.Fail(vaulttest.On("", "/"), tc.fault)
-					}
-					w, _, err := b.forward(httptest.NewRequest(method, "/v1/secret/x", nil))
-					if err == nil {
-						t.Fatalf("answer %d, want an error", w.Code)
-					}
-					want := tc.writes
-					if reads(method) {
-						want = tc.reads
-					}
-					if got := int(b.sent.tries.Load()); got != want {
-						t.Errorf("tries = %d, want %d (%v)", got, want, err)
-					}
-				})
-			})
-		}
-	}
 }
 
 // APX-10: what a health endpoint says about its node is no failure.
@@ -215,64 +125,6 @@ func TestRetryAfter(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-func TestBodiesAreSentAgainWhenTheyCanBe(t *testing.T) {
-	const text = `{"data":{"key":"value"}}`
-	once := func() *http.Request {
-		return httptest.NewRequest("POST", "/v1/secret/data/app", io.MultiReader(strings.NewReader(text)))
-	}
-	replayable := func() *http.Request {
-		r := once()
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
-		r.ContentLength = int64(len(text))
-		return r
-	}
-	for name, tc := range map[string]struct {
-		request  func() *http.Request
-		sabotage func(b rig)
-		status   int
-		arrivals int
-	}{
-		"replayable, 503":       {replayable, failOnce(503), 204, 2},
-		"replayable, refused":   {replayable, refuseFor(time.Second), 204, 1},
-		"only once, 503":        {once, failOnce(503), 503, 1},
-		"only once, but unread": {once, refuseFor(time.Second), 204, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newRig(t, 3)
-				tc.sabotage(b)
-				b.vault.Fail(vaulttest.On("POST", "/"), vaulttest.Answer(204, nil, ""))
-				w, _, err := b.forward(tc.request())
-				if err != nil || w.Code != tc.status {
-					t.Fatalf("answer %d, %v; want %d", w.Code, err, tc.status)
-				}
-				got := b.vault.Requests()
-				if len(got) != tc.arrivals {
-					t.Errorf("arrived %d times, want %d", len(got), tc.arrivals)
-				}
-				for _, r := range got {
-					if !bytes.Equal(r.Body, []byte(text)) {
-						t.Errorf("arrived %q, want %q", r.Body, text)
-					}
-				}
-			})
-		})
-	}
-}
-
-func failOnce(status int) func(rig) {
-	return func(b rig) {
-		b.vault.Fail(vaulttest.Times(1, vaulttest.On("", "/")), vaulttest.Answer(status, nil, ""))
-	}
-}
-
-func refuseFor(d time.Duration) func(rig) {
-	return func(b rig) {
-		b.vault.Refuse(true)
-		time.AfterFunc(d-time.Nanosecond, func() { b.vault.Refuse(false) })
 	}
 }
 

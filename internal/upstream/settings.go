@@ -39,6 +39,9 @@ type Settings struct {
 	Product               string      // "Leasehold/1.2.3", for User-Agent
 	Log                   *slog.Logger
 	Transport             http.RoundTripper // nil: the pool that the other settings describe. Tests put an in-memory one here
+
+	// How Forward deals with Vault.
+	Retry Retry
 }
 
 // Connections says how connections are kept, in the words of disable_idle_connections and disable_keep_alives.

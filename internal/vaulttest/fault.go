@@ -77,6 +77,19 @@ func ResetAfter() Fault {
 	}
 }
 
+// HalfHeaders lets Vault process the request, then cuts the connection in the middle of the answer's headers.
+func HalfHeaders() Fault {
+	return func(w http.ResponseWriter, r *http.Request, vault http.Handler) {
+		vault.ServeHTTP(httptest.NewRecorder(), r)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: appl"))
+		_ = conn.Close()
+	}
+}
+
 // ShortBody sends the true headers and half of the body, then cuts the connection.
 func ShortBody() Fault {
 	return func(w http.ResponseWriter, r *http.Request, vault http.Handler) {

@@ -172,6 +172,7 @@ func TestFaults(t *testing.T) {
 		"answer":       {vaulttest.Answer(503, http.Header{"Retry-After": {"1"}}, `{"errors":["sealed"]}`), 503, 0},
 		"reset before": {vaulttest.ResetBefore(), 0, 0},
 		"reset after":  {vaulttest.ResetAfter(), 0, 1},
+		"half headers": {vaulttest.HalfHeaders(), 0, 1},
 		"short body":   {vaulttest.ShortBody(), 0, 1},
 	} {
 		for kind, start := range servers {

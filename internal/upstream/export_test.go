@@ -1,0 +1,7 @@
+package upstream
+
+// Kept is how many bytes c keeps of all uploads.
+func (c *Client) Kept() int64 { return c.kept.taken.Load() }
+
+// Fill takes memory until only left bytes more can be kept of uploads.
+func (c *Client) Fill(left int) { c.kept.take(maxReplayMemory - left) }
