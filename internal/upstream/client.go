@@ -17,15 +17,18 @@ import (
 
 // Client talks to one Vault. It is safe for concurrent use.
 type Client struct {
-	settings  Settings
-	node      *node
-	limiter   *rate.Limiter // VAULT_RATE_LIMIT, shared by everything that leaves; nil is no limit
-	timeout   time.Duration // VAULT_CLIENT_TIMEOUT: from a request's arrival to the headers of its answer, retries included
-	retries   int
-	userAgent string
+	settings      Settings
+	node          *node
+	limiter       *rate.Limiter // VAULT_RATE_LIMIT, shared by everything that leaves; nil is no limit
+	timeout       time.Duration // VAULT_CLIENT_TIMEOUT: from a request's arrival to the headers of its answer, retries included
+	retries       int
+	userAgent     string
+	passRedirects bool // all of them
 
 	buffers  bufferPool
 	kept     memory // of all uploads
+	states   states
+	warned   warned
 	log      *slog.Logger
 	errorLog *log.Logger // what httputil.ReverseProxy has to say
 }
@@ -41,14 +44,15 @@ func New(s Settings) (*Client, error) {
 		return nil, err
 	}
 	return &Client{
-		settings:  s,
-		node:      n,
-		limiter:   cfg.Limiter,
-		timeout:   cfg.Timeout,
-		retries:   cfg.MaxRetries,
-		userAgent: fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
-		log:       s.Log,
-		errorLog:  slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		settings:      s,
+		node:          n,
+		limiter:       cfg.Limiter,
+		timeout:       cfg.Timeout,
+		retries:       cfg.MaxRetries,
+		userAgent:     fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
+		log:           s.Log,
+		passRedirects: s.PassRedirects || cfg.DisableRedirects,
+		errorLog:      slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}, nil
 }
 

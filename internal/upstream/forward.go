@@ -7,16 +7,19 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/vault/api"
+
 	"leasehold/internal/vault"
 )
 
 // Forward sends r to Vault with the token that id names and streams the answer to w. The path and query reach Vault byte for byte, bodies
-// stream both ways, Upgrade requests become tunnels, redirects go to the client, and r's end ends the exchange with Vault.
+// stream both ways, Upgrade requests become tunnels, redirects are followed where the token may go, and r's end ends the exchange with Vault.
 //
 // inspect, which may be nil, sees the answer before its first byte is written; it may replace the body and change headers. Its error is
 // returned as it is.
@@ -70,6 +73,8 @@ type exchange struct {
 	answered atomic.Bool // the headers are here, or never will be: a stream may take as long as it likes
 	err      error
 
+	consistent bool // the answer's index counts
+
 	risk    risk                          // of sending the request twice
 	stale   int                           // connections that were replaced
 	getBody func() (io.ReadCloser, error) // the body once more, nil for none
@@ -78,6 +83,32 @@ type exchange struct {
 
 // forwardedHeaders are removed by httputil.ReverseProxy; Vault is to see what the client sent, and no more.
 var forwardedHeaders = [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+// ForwardedFor is what Vault learns of a client's address from X-Forwarded-For, and writes into its audit log when it trusts Leasehold.
+type ForwardedFor uint8
+
+// The address is that of the client's connection. A client on a unix socket has none: then all are like ForwardedForOff.
+const (
+	ForwardedForOff     ForwardedFor = iota // what the client sent, if anything
+	ForwardedForAppend                      // that, and behind it the client's address
+	ForwardedForReplace                     // the client's address alone
+)
+
+// set changes h, which has what the client sent.
+func (f ForwardedFor) set(h http.Header, remote string) {
+	if f == ForwardedForOff {
+		return
+	}
+	peer, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return
+	}
+	value := peer.Addr().Unmap().WithZone("").String()
+	if sent := strings.Join(h["X-Forwarded-For"], ", "); f == ForwardedForAppend && sent != "" {
+		value = sent + ", " + value
+	}
+	h["X-Forwarded-For"] = []string{value}
+}
 
 // vaultRequest is the value of X-Vault-Request, without which a Vault that guards against forged requests answers nothing.
 var vaultRequest = []string{"true"}
@@ -94,6 +125,8 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	if len(in["Connection"]) > 0 {
 		keepEndToEnd(h, in)
 	}
+	x.client.settings.ForwardedFor.set(h, p.In.RemoteAddr)
+	x.require(h)
 	hideIdempotencyKey(h)
 	h["User-Agent"] = []string{x.client.agentFor(in.Get("User-Agent"))}
 	h["X-Vault-Request"] = vaultRequest
@@ -162,6 +195,9 @@ func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	x.answered.Store(true)
 	if err == nil {
+		if x.consistent {
+			x.client.states.learn(resp.Header[api.HeaderIndex])
+		}
 		return resp, nil
 	}
 	if cause := context.Cause(r.Context()); cause != nil {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"slices"
 	"strings"
@@ -105,6 +106,57 @@ func TestRequestHeaders(t *testing.T) {
 			for k, want := range tc.want {
 				if !slices.Equal(got[k], want) {
 					t.Errorf("%s arrived as %q, want %q", k, got[k], want)
+				}
+			}
+		})
+	}
+}
+
+func TestForwardedFor(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mode   upstream.ForwardedFor
+		remote string
+		sent   []string
+		want   []string
+	}{
+		"off":                          {upstream.ForwardedForOff, "192.0.2.7:1234", nil, nil},
+		"off, sent":                    {upstream.ForwardedForOff, "192.0.2.7:1234", []string{"1.2.3.4", "5.6.7.8"}, []string{"1.2.3.4", "5.6.7.8"}},
+		"append":                       {upstream.ForwardedForAppend, "192.0.2.7:1234", nil, []string{"192.0.2.7"}},
+		"append, sent":                 {upstream.ForwardedForAppend, "192.0.2.7:1234", []string{"1.2.3.4", "5.6.7.8"}, []string{"1.2.3.4, 5.6.7.8, 192.0.2.7"}},
+		"append, sent empty":           {upstream.ForwardedForAppend, "192.0.2.7:1234", []string{""}, []string{"192.0.2.7"}},
+		"append, unix socket":          {upstream.ForwardedForAppend, "@", []string{"1.2.3.4"}, []string{"1.2.3.4"}},
+		"append, IPv6":                 {upstream.ForwardedForAppend, "[2001:db8::7]:1234", []string{"1.2.3.4"}, []string{"1.2.3.4, 2001:db8::7"}},
+		"replace":                      {upstream.ForwardedForReplace, "192.0.2.7:1234", nil, []string{"192.0.2.7"}},
+		"replace, sent":                {upstream.ForwardedForReplace, "192.0.2.7:1234", []string{"1.2.3.4", "5.6.7.8"}, []string{"192.0.2.7"}},
+		"replace, IPv4 in IPv6":        {upstream.ForwardedForReplace, "[::ffff:192.0.2.7]:1234", nil, []string{"192.0.2.7"}},
+		"replace, with a zone":         {upstream.ForwardedForReplace, "[fe80::1%eth0]:1234", nil, []string{"fe80::1"}},
+		"replace, unix socket":         {upstream.ForwardedForReplace, "", nil, nil},
+		"replace, unix socket, sent":   {upstream.ForwardedForReplace, "@", []string{"1.2.3.4"}, []string{"1.2.3.4"}},
+		"replace, header of this hop":  {upstream.ForwardedForReplace, "192.0.2.7:1234", []string{"1.2.3.4"}, []string{"192.0.2.7"}},
+		"off, although of this hop":    {upstream.ForwardedForOff, "192.0.2.7:1234", []string{"1.2.3.4"}, []string{"1.2.3.4"}},
+		"append, although of this hop": {upstream.ForwardedForAppend, "192.0.2.7:1234", []string{"1.2.3.4"}, []string{"1.2.3.4, 192.0.2.7"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got http.Header
+			to := &web{servers: map[string]http.HandlerFunc{"https://vault.test": func(_ http.ResponseWriter, r *http.Request) { got = r.Header }}}
+			c := newClient(t, upstream.Settings{Address: "https://vault.test", Transport: to, ForwardedFor: tc.mode})
+			r := httptest.NewRequest("GET", "/v1/x", nil)
+			r.RemoteAddr = tc.remote
+			if tc.sent != nil {
+				r.Header["X-Forwarded-For"] = tc.sent
+			}
+			if strings.Contains(name, "this hop") {
+				r.Header.Set("Connection", "X-Forwarded-For")
+			}
+			if err := c.Forward(httptest.NewRecorder(), r, root, nil); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got["X-Forwarded-For"], tc.want) {
+				t.Errorf("arrived with %q, want %q", got["X-Forwarded-For"], tc.want)
+			}
+			for _, k := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"} {
+				if got[k] != nil {
+					t.Errorf("%s was added", k)
 				}
 			}
 		})

@@ -56,6 +56,9 @@ func (n *node) aim(r *http.Request, t string, parsed *url.URL) *http.Request {
 	return r
 }
 
+// overSocket reports whether the node is at the end of a unix socket.
+func (n *node) overSocket() bool { return strings.HasPrefix(n.address, "unix:") }
+
 // host is where to connect to: as in Vault's own client, the first SRV record of an address without a port when there is one.
 func (n *node) host(ctx context.Context) string {
 	if n.srvLookup {

@@ -88,7 +88,7 @@ func (x *exchange) fateOf(r *http.Request, resp *http.Response, err error) fate 
 	}
 	s := resp.StatusCode
 	switch {
-	case s == http.StatusNotImplemented, healthEndpoint(x.target):
+	case s == http.StatusPreconditionFailed && x.answers412(), s == http.StatusNotImplemented, healthEndpoint(x.target):
 		return settled
 	case s == http.StatusPreconditionFailed, s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return untouched

@@ -42,7 +42,7 @@ type Retry struct {
 //	any of these statuses from a health endpoint        no      no           no             it is the answer (APX-10)
 //
 // With Retry.SafeOnly the last column is "no" throughout. A connection that Vault closed while it was idle, so that nothing was sent, is replaced
-// at once and is no retry. A body is sent again when it was kept whole (upload), or when none of it was read.
+// at once and is no retry, and neither is a redirect. A body is sent again when it was kept whole (upload), or when none of it was read.
 //
 // There are at most retries further tries. The wait before the nth is n × 1.0 to 1.5 s, or what Retry-After says on 429 and 503. When that
 // would carry the waits past MaxWait or the request past its deadline, the last answer or error stands at once (APX-9).
@@ -74,21 +74,6 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		waited, r = waited+wait, next
-	}
-}
-
-// once makes one try. It takes another connection when the one from the pool was stale.
-func (x *exchange) once(r *http.Request) (*http.Response, error) {
-	for {
-		resp, err := x.client.send(r, x.target, x.parsed)
-		if err == nil || x.stale == maxStale || !staleConnection(err) {
-			return resp, err
-		}
-		next, ok := x.rewound(r)
-		if !ok {
-			return resp, err
-		}
-		x.stale, r = x.stale+1, next
 	}
 }
 

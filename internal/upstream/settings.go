@@ -41,7 +41,11 @@ type Settings struct {
 	Transport             http.RoundTripper // nil: the pool that the other settings describe. Tests put an in-memory one here
 
 	// How Forward deals with Vault.
-	Retry Retry
+	Retry         Retry
+	PassRedirects bool     // redirects of Vault go to the client; so they do with VAULT_DISABLE_REDIRECTS=true
+	RedirectHosts []string // where redirects are followed to beside Vault's addresses: host, host:port or *.domain
+	Consistency   Consistency
+	ForwardedFor  ForwardedFor
 }
 
 // Connections says how connections are kept, in the words of disable_idle_connections and disable_keep_alives.
