@@ -211,9 +211,14 @@ func TestRedirectsNeedTheBody(t *testing.T) {
 // What a redirect leads to fails and is asked again like Vault itself, from the beginning.
 func TestRetriesBehindARedirect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		to := &web{servers: map[string]http.HandlerFunc{"https://vault.test": sendTo(307, "https://old.test/v1/x")}}
-		to.servers["https://active.test"] = done
-		time.AfterFunc(time.Second-time.Nanosecond, func() { to.servers["https://vault.test"] = sendTo(307, "https://active.test/v1/x") })
+		start := time.Now()
+		to := &web{servers: map[string]http.HandlerFunc{"https://active.test": done, "https://vault.test": func(w http.ResponseWriter, r *http.Request) {
+			active := "https://gone.test/v1/x"
+			if time.Since(start) >= time.Second {
+				active = "https://active.test/v1/x"
+			}
+			sendTo(307, active)(w, r)
+		}}}
 		c := newClient(t, upstream.Settings{Address: "https://vault.test", Transport: to, RedirectHosts: []string{"*.test"}, NumRetries: 1})
 		w := httptest.NewRecorder()
 		if err := c.Forward(w, httptest.NewRequest("POST", "/v1/x", strings.NewReader("body")), root, nil); err != nil || w.Body.String() != "done" {
@@ -245,6 +250,9 @@ func TestUntrustedHostsAreNamedOnce(t *testing.T) {
 	text := log.String()
 	if strings.Count(text, "level=WARN") != 2 || strings.Count(text, "redirect_hosts") != 2 || strings.Count(text, "host=one.test") != 1 || strings.Contains(text, "secret") {
 		t.Errorf("logged %s\nwant one warning for each host, with the remedy", text)
+	}
+	if err := c.Forward(httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/other", nil), root, nil); err != nil || log.String() != text {
+		t.Errorf("a redirect to another path: %v, logged %s; want no warning, since it is not to be followed anyway", err, log.String())
 	}
 	for n := range 1000 {
 		ask(fmt.Sprint("h", n, ".test"))
