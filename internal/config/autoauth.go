@@ -51,6 +51,9 @@ func (d *decoder) method(b block) Method {
 		MaxBackoff: s.Duration("max_backoff"),
 		ExitOnErr:  s.Bool("exit_on_err"),
 	}
+	if d.variable("VAULT_NAMESPACE") != "" {
+		m.Namespace = "" // the environment's is used for everything, and stands in Vault.Namespace
+	}
 	if m.MountPath == "" {
 		m.MountPath = "auth/" + m.Type
 	}

@@ -1,9 +1,13 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
 
-// apiProxyAndCache reads both stanzas: what cache says in the Agent's legacy keys belongs to api_proxy.
-func (d *decoder) apiProxyAndCache(top section) (APIProxy, *Cache) {
+	"leasehold/internal/vault"
+)
+
+// apiProxyAndCache reads both stanzas: what cache says in the Agent's legacy keys belongs to api_proxy. The vault and auto_auth stanzas have been read.
+func (d *decoder) apiProxyAndCache(top section, cfg *Config) (APIProxy, *Cache) {
 	var proxy APIProxy
 	var legacy section
 	var cache *Cache
@@ -11,11 +15,11 @@ func (d *decoder) apiProxyAndCache(top section) (APIProxy, *Cache) {
 		legacy = d.section("cache", b, cacheKeys)
 		cache = d.cache(legacy)
 	}
-	s := section{}
-	if b, ok := d.only(top, "api_proxy"); ok {
-		s = d.section("api_proxy", b, apiProxyKeys)
-		proxy.Pos = s.pos
-	}
+	b, _ := d.only(top, "api_proxy")
+	s := d.section("api_proxy", b, apiProxyKeys)
+	proxy.Pos = s.pos
+	proxy.XForwardedFor = forwardedFor[s.String("x_forwarded_for")]
+	proxy.PrependNamespace = d.prepended(s, cfg)
 	for _, key := range []string{"use_auto_auth_token", "enforce_consistency", "when_inconsistent"} {
 		if at, both := legacy.at[key]; both && s.at[key] != (Pos{}) {
 			d.fail(legacy.problem(at, key+" is configured in both api_proxy and cache", "remove it from cache"))
@@ -23,6 +27,7 @@ func (d *decoder) apiProxyAndCache(top section) (APIProxy, *Cache) {
 	}
 	// The value is carried over whole, true as well as force (CFG-9).
 	proxy.UseAutoAuthToken = max(setting[TokenUse](s.Settings, "use_auto_auth_token"), setting[TokenUse](legacy.Settings, "use_auto_auth_token"))
+	proxy.Consistency = d.consistency(s, legacy)
 	if len(top.blocks["auto_auth"]) > 0 {
 		return proxy, cache
 	}
@@ -33,6 +38,45 @@ func (d *decoder) apiProxyAndCache(top section) (APIProxy, *Cache) {
 		}
 	}
 	return proxy, cache
+}
+
+var (
+	forwardedFor = map[string]ForwardedFor{"off": ForwardedForOff, "append": ForwardedForAppend, "replace": ForwardedForReplace}
+	inconsistent = map[string]Consistency{"fail": ConsistencyFail, "retry": ConsistencyRetry, "forward": ConsistencyForward}
+)
+
+// consistency reads both keys wherever they stand; where they stand twice, that has been reported.
+func (d *decoder) consistency(proxy, legacy section) Consistency {
+	enforce, when := proxy, proxy
+	if _, given := legacy.at["enforce_consistency"]; given {
+		enforce = legacy
+	}
+	if _, given := legacy.at["when_inconsistent"]; given {
+		when = legacy
+	}
+	if enforce.String("enforce_consistency") != "always" {
+		if at, given := when.at["when_inconsistent"]; given {
+			d.warn(when.problem(at, `when_inconsistent has no effect without enforce_consistency = "always"`, "remove it, or set enforce_consistency"))
+		}
+		return ConsistencyNever
+	}
+	return inconsistent[when.String("when_inconsistent")]
+}
+
+// prepended is the namespace that prepend_configured_namespace puts before those of requests.
+func (d *decoder) prepended(s section, cfg *Config) string {
+	if !s.Bool("prepend_configured_namespace") {
+		return ""
+	}
+	ns := vault.CanonicalNamespace(cfg.Vault.Namespace)
+	if ns == "" && cfg.AutoAuth != nil {
+		ns = vault.CanonicalNamespace(cfg.AutoAuth.Method.Namespace)
+	}
+	if ns == "" {
+		d.warn(s.problem(s.place("prepend_configured_namespace"), "prepend_configured_namespace has no effect: no namespace is configured",
+			"set vault.namespace or VAULT_NAMESPACE"))
+	}
+	return string(ns)
 }
 
 func (d *decoder) cache(s section) *Cache {

@@ -15,6 +15,9 @@ const (
 	defaultMaxRequestSize = 32 << 20 // bytes, as Vault's server has it
 	defaultMaxEntrySize   = 1 << 20  // bytes
 	defaultRetries        = 12
+	defaultMaxReplaySize  = 32 << 20 // bytes
+	defaultMaxConcurrent  = 4096     // requests of one listener
+	defaultMaxHeaderSize  = 1 << 20  // bytes, as Vault's server has it
 	defaultTokenJWT       = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 
@@ -44,16 +47,29 @@ type Config struct {
 
 // Vault is the vault stanza as written. The environment's precedence over the address and TLS settings is upstream's to apply.
 type Vault struct {
-	Pos           Pos    // zero without a vault stanza
-	Address       string // IP literals normalised; "" means not given
+	Pos           Pos      // zero without a vault stanza
+	Address       string   // IP literals normalised; "" means not given
+	Addresses     []string // addresses: in order of preference, normalised; empty when Address, or nothing, was given
 	CACert        string
 	CAPath        string
 	ClientCert    string
 	ClientKey     string
 	TLSServerName string
 	TLSSkipVerify bool
-	Namespace     string // as written: Vault does not canonicalise this one
-	NumRetries    int    // retries after the first try: 12 when absent or 0, none when negative
+	Namespace     string // VAULT_NAMESPACE, else as written: Vault does not canonicalise this one
+	Retry         Retry
+
+	HealthInterval time.Duration // health_check_interval: between looks at each of several addresses; 5s by default
+	PassRedirects  bool          // pass_redirects: redirects of Vault go to the client
+	RedirectHosts  []string      // redirect_hosts: where a redirect may lead beside the addresses; host, host:port or *.domain
+}
+
+// Retry is the retry block of the vault stanza.
+type Retry struct {
+	NumRetries    int           // retries after the first try: 12 when absent or 0, none when negative
+	SafeOnly      bool          // safe_only: repeat nothing but GET, LIST and HEAD
+	MaxWait       time.Duration // max_wait: the sum of the waits of one request; 10s by default
+	MaxReplaySize int64         // max_replay_size: bytes of the largest body that is kept to be sent again; 32 MiB by default, -1 keeps none
 }
 
 // AutoAuth is the auto_auth stanza.
@@ -112,7 +128,31 @@ func (u TokenUse) String() string {
 type APIProxy struct {
 	Pos              Pos // zero without an api_proxy stanza
 	UseAutoAuthToken TokenUse
+	PrependNamespace string // what prepend_configured_namespace puts before the namespace of requests, canonical; "" for nothing
+	Consistency      Consistency
+	XForwardedFor    ForwardedFor
 }
+
+// Consistency is what enforce_consistency and when_inconsistent say together.
+type Consistency uint8
+
+// Never is enforce_consistency = "never"; the others are "always" with when_inconsistent "fail", "retry" and "forward".
+const (
+	ConsistencyNever Consistency = iota
+	ConsistencyFail
+	ConsistencyRetry
+	ConsistencyForward
+)
+
+// ForwardedFor is x_forwarded_for: what Vault is told about the address of a client.
+type ForwardedFor uint8
+
+// The values "off", "append" and "replace".
+const (
+	ForwardedForOff     ForwardedFor = iota // what the client says
+	ForwardedForAppend                      // what the client says, and its own address behind
+	ForwardedForReplace                     // its own address
+)
 
 // Cache is the cache stanza; its presence turns caching on.
 type Cache struct {
@@ -148,4 +188,6 @@ type Listener struct {
 	WriteTimeout         time.Duration // http_write_timeout; 0, the default, means none
 	IdleTimeout          time.Duration // http_idle_timeout, 5m by default
 	MaxRequestSize       int64         // bytes; 32 MiB by default, -1 means no limit
+	MaxHeaderSize        int64         // max_header_size: bytes of a request's line and headers; 1 MiB by default
+	MaxConcurrent        int           // max_concurrent_requests: 4096 by default, -1 means no limit
 }

@@ -20,6 +20,7 @@ type kind struct {
 // The kinds of the language. Their readings follow Vault's parseutil and hcl decoder.
 var (
 	text     = kind{want: "text", example: `"..."`, zero: "", read: readText}
+	texts    = kind{want: "a list of texts", example: `["..."]`, zero: []string(nil), read: readTexts}
 	boolean  = kind{want: "true or false", example: "true", zero: false, read: readBool}
 	whole    = kind{want: "a whole number", example: "5", zero: 0, read: readWhole}
 	duration = kind{want: "a duration of zero or more", example: `"30s"`, zero: time.Duration(0), read: readDuration}
@@ -53,6 +54,32 @@ func oneOf(words ...string) kind {
 func readText(v value) (any, bool) {
 	s, ok := v.data.(string)
 	return s, ok
+}
+
+// readTexts takes a list, or one text with commas.
+func readTexts(v value) (any, bool) {
+	var list []string
+	switch data := v.data.(type) {
+	case string:
+		list = strings.Split(data, ",")
+	case []value:
+		for _, v := range data {
+			s, ok := v.data.(string)
+			if !ok {
+				return nil, false
+			}
+			list = append(list, s)
+		}
+	default:
+		return nil, false
+	}
+	var named []string
+	for _, s := range list {
+		if s = strings.TrimSpace(s); s != "" {
+			named = append(named, s)
+		}
+	}
+	return named, true
 }
 
 // readBool takes what Vault takes: booleans, their usual spellings as text, "" for false, and any number that is not 0 for true.

@@ -45,6 +45,7 @@ var topKeys = table{
 
 var vaultKeys = table{
 	"address":         {kind: text, example: `"https://vault.example:8200"`},
+	"addresses":       {kind: texts, example: `["https://vault-0.example:8200", "https://vault-1.example:8200"]`}, // ours
 	"ca_cert":         {kind: text},
 	"ca_path":         {kind: text},
 	"client_cert":     {kind: text},
@@ -53,22 +54,29 @@ var vaultKeys = table{
 	"tls_server_name": {kind: text},
 	"namespace":       {kind: text},
 	"retry":           {block: single},
+
+	"health_check_interval": {kind: duration, preset: 5 * time.Second, floor: true}, // ours, as the next two
+	"pass_redirects":        {kind: boolean},
+	"redirect_hosts":        {kind: texts, example: `["vault-0.internal:8200", "*.vault.internal"]`},
 }
 
 var retryKeys = table{
-	"num_retries": {kind: whole},
+	"num_retries":     {kind: whole},
+	"safe_only":       {kind: boolean},                                         // ours, as the next two
+	"max_wait":        {kind: duration, preset: 10 * time.Second, floor: true}, //
+	"max_replay_size": {kind: limit, preset: int64(defaultMaxReplaySize)},      //
 }
 
 // consistencyKeys stand in api_proxy, and in the Agent's legacy form in cache.
 var consistencyKeys = table{
-	"enforce_consistency": {kind: oneOf("never", "always"), standing: refused, remedy: `write enforce_consistency = "never", or keep Vault Proxy for it`},
-	"when_inconsistent": {kind: oneOf("fail", "retry", "forward"), standing: noEffect,
-		because: `it belongs to enforce_consistency = "always", which is not built yet`},
+	"enforce_consistency": {kind: oneOf("never", "always")},
+	"when_inconsistent":   {kind: oneOf("fail", "retry", "forward")},
 }
 
 var apiProxyKeys = table{
 	"use_auto_auth_token":          {kind: tokenUse},
-	"prepend_configured_namespace": {kind: boolean, standing: refused, remedy: "let clients send X-Vault-Namespace themselves"},
+	"prepend_configured_namespace": {kind: boolean},
+	"x_forwarded_for":              {kind: oneOf("off", "append", "replace")}, // ours
 	"enforce_consistency":          consistencyKeys["enforce_consistency"],
 	"when_inconsistent":            consistencyKeys["when_inconsistent"],
 }
@@ -114,6 +122,8 @@ var listenerKeys = table{
 	"http_write_timeout":       {kind: backoff, floor: true},
 	"http_idle_timeout":        {kind: backoff, preset: 5 * time.Minute, floor: true},
 	"max_request_size":         {kind: limit},
+	"max_header_size":          {kind: size, preset: int64(defaultMaxHeaderSize), floor: true}, // ours, as the next one
+	"max_concurrent_requests":  {kind: whole, preset: defaultMaxConcurrent},
 
 	"tls_min_version":                    {kind: oneOf("tls12", "tls10", "tls11", "tls13"), standing: refused, remedy: `remove it: TLS 1.2 is the minimum`},
 	"tls_max_version":                    {kind: oneOf("tls13", "tls10", "tls11", "tls12"), standing: refused, remedy: `remove it: TLS 1.3 is the maximum`},

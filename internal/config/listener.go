@@ -31,6 +31,11 @@ func (d *decoder) listener(b block) Listener {
 		WriteTimeout:         s.Duration("http_write_timeout"),
 		IdleTimeout:          s.Duration("http_idle_timeout"),
 		MaxRequestSize:       setting[int64](s.Settings, "max_request_size"),
+		MaxHeaderSize:        setting[int64](s.Settings, "max_header_size"),
+		MaxConcurrent:        max(setting[int](s.Settings, "max_concurrent_requests"), -1),
+	}
+	if l.MaxConcurrent == 0 {
+		l.MaxConcurrent = defaultMaxConcurrent
 	}
 	if l.MaxRequestSize == 0 {
 		l.MaxRequestSize = defaultMaxRequestSize

@@ -117,11 +117,6 @@ func TestBrokenFilesNameThePlaceAndTheRemedy(t *testing.T) {
 			"cache {\n  use_auto_auth_token = true\n}\n" + tcp,
 			`t.hcl:2: cache: cache.use_auto_auth_token is true but auto_auth not configured; add an auto_auth stanza, or remove the key`,
 		},
-		"consistency": {
-			"api_proxy {\n  enforce_consistency = \"always\"\n  prepend_configured_namespace = true\n}\n" + tcp,
-			`t.hcl:2: api_proxy: enforce_consistency is not built yet; write enforce_consistency = "never", or keep Vault Proxy for it` + "\n" +
-				`t.hcl:3: api_proxy: prepend_configured_namespace is not built yet; let clients send X-Vault-Namespace themselves`,
-		},
 		"consistency misspelt": {
 			"api_proxy {\n  enforce_consistency = \"alway\"\n  when_inconsistent = \"wait\"\n}\n" + tcp,
 			`t.hcl:2: api_proxy: enforce_consistency must be "never" or "always", not "alway"; write for example enforce_consistency = "never"` + "\n" +

@@ -130,10 +130,10 @@ func (d *decoder) unknown(s section, it item, keys table) {
 	d.warn(s.problem(it.pos, fmt.Sprintf("unknown %s %q is ignored", what, s.name(clip(it.key))), remedy))
 }
 
-// only returns the one block of a key that takes no labels.
+// only returns the one block of a key that takes no labels. An absent one is empty, so that reading it gives the defaults.
 func (d *decoder) only(s section, key string) (block, bool) {
 	if len(s.blocks[key]) == 0 {
-		return block{}, false
+		return block{body: &body{}}, false
 	}
 	b := s.blocks[key][0]
 	d.idleLabels(s, b, 0)

@@ -89,7 +89,6 @@ vault-proxy.hcl:21: auto_auth: sink.dh_type is not built yet; remove the sink, o
 vault-proxy.hcl:22: auto_auth: sink.dh_path is not built yet; remove the sink, or write a bare token
 vault-proxy.hcl:23: auto_auth: sink.derive_key is not built yet; remove the sink, or write a bare token
 vault-proxy.hcl:24: auto_auth: sink.aad_env_var is not built yet; remove the sink, or write a bare token
-vault-proxy.hcl:30: api_proxy: enforce_consistency is not built yet; write enforce_consistency = "never", or keep Vault Proxy for it
 vault-proxy.hcl:34: listener: type "unix" is not built yet; use listener "tcp"`,
 		"vault-agent.hcl": `vault-agent.hcl:2: auto_auth: auth method "kubernetes" is not built yet; use approle or token_file
 vault-agent.hcl:19: template is not built yet; remove the stanza, or keep Vault Agent for it`,
@@ -123,34 +122,39 @@ func TestEveryKeyThatWorksArrives(t *testing.T) {
 		Vault: config.Vault{
 			Pos: at(8, 1), Address: "https://[2001:db8::1]:8200/base", CACert: "/etc/vault/ca.pem", CAPath: "/etc/vault/ca.d",
 			ClientCert: "/etc/vault/client.pem", ClientKey: "/etc/vault/client.key", TLSServerName: "vault.example", TLSSkipVerify: true,
-			Namespace: "team", NumRetries: 5,
+			Namespace: "team", Retry: config.Retry{NumRetries: 5, SafeOnly: true, MaxWait: 4 * time.Second, MaxReplaySize: 1 << 20},
+			HealthInterval: 3 * time.Second, PassRedirects: true, RedirectHosts: []string{"vault-0.internal:8200", "*.vault.internal"},
 		},
 		AutoAuth: &config.AutoAuth{
-			Pos: at(23, 1),
+			Pos: at(30, 1),
 			Method: config.Method{
-				Pos: at(26, 3), Type: "approle", MountPath: "auth/apps", Namespace: "team/a/",
+				Pos: at(33, 3), Type: "approle", MountPath: "auth/apps", Namespace: "team/a/",
 				MinBackoff: 2 * time.Second, MaxBackoff: 90 * time.Second, ExitOnErr: true,
 			},
-			Sinks:                  []config.Sink{{Pos: at(40, 3), Type: "file", Path: "/run/leasehold/token", Mode: 0o600, Owner: "app", Group: "1000"}},
+			Sinks:                  []config.Sink{{Pos: at(47, 3), Type: "file", Path: "/run/leasehold/token", Mode: 0o600, Owner: "app", Group: "1000"}},
 			ReauthOnNewCredentials: true,
 		},
-		APIProxy: config.APIProxy{Pos: at(50, 1), UseAutoAuthToken: config.Force},
+		APIProxy: config.APIProxy{
+			Pos: at(57, 1), UseAutoAuthToken: config.Force, PrependNamespace: "team/",
+			Consistency: config.ConsistencyForward, XForwardedFor: config.ForwardedForAppend,
+		},
 		Cache: &config.Cache{
-			Pos: at(54, 1), MaxEntrySize: 512 << 10,
+			Pos: at(65, 1), MaxEntrySize: 512 << 10,
 			Persist: &config.Persist{
-				Pos: at(58, 3), Type: "kubernetes", Path: "/vault/agent-cache", KeepAfterImport: true, ExitOnErr: true,
+				Pos: at(69, 3), Type: "kubernetes", Path: "/vault/agent-cache", KeepAfterImport: true, ExitOnErr: true,
 				ServiceAccountTokenFile: "/var/run/token",
 			},
 		},
 		Listeners: []config.Listener{
 			{
-				Pos: at(66, 1), Address: "[::]:8100", TLSCertFile: "/etc/leasehold/tls.pem", TLSKeyFile: "/etc/leasehold/tls.key",
+				Pos: at(77, 1), Address: "[::]:8100", TLSCertFile: "/etc/leasehold/tls.pem", TLSKeyFile: "/etc/leasehold/tls.key",
 				RequireRequestHeader: true, EnableQuit: true, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute,
-				WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxRequestSize: 1 << 20,
+				WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxRequestSize: 1 << 20, MaxHeaderSize: 64 << 10, MaxConcurrent: 100,
 			},
 			{
-				Pos: at(82, 1), Address: "127.0.0.1:9100", TLSDisable: true, MetricsOnly: true,
+				Pos: at(95, 1), Address: "127.0.0.1:9100", TLSDisable: true, MetricsOnly: true,
 				ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute, MaxRequestSize: 32 << 20,
+				MaxHeaderSize: 1 << 20, MaxConcurrent: 4096,
 			},
 		},
 		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second,

@@ -125,7 +125,7 @@ func TestRetries(t *testing.T) {
 		"vault { retry { num_retries = -100 } }": 0,
 	} {
 		t.Run(written, func(t *testing.T) {
-			if got := mustParse(t, written+"\n"+tcp).Vault.NumRetries; got != want {
+			if got := mustParse(t, written+"\n"+tcp).Vault.Retry.NumRetries; got != want {
 				t.Errorf("got %d, want %d", got, want)
 			}
 		})

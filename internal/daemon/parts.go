@@ -49,7 +49,7 @@ func (p *parts) build(o Options) (err error) {
 	v := p.cfg.Vault
 	p.upstream, err = upstream.New(upstream.Settings{
 		Address: v.Address, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
-		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.NumRetries,
+		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
 		Product: "Leasehold/" + o.Version, Log: o.Log,
 	})
 	if err != nil {

@@ -15,8 +15,15 @@ vault {
   tls_skip_verify = true
   namespace       = "team"
 
+  health_check_interval = "3s"
+  pass_redirects        = true
+  redirect_hosts        = ["vault-0.internal:8200", "*.vault.internal"]
+
   retry {
-    num_retries = 5
+    num_retries     = 5
+    safe_only       = true
+    max_wait        = "4s"
+    max_replay_size = "1MiB"
   }
 }
 
@@ -48,7 +55,11 @@ auto_auth {
 }
 
 api_proxy {
-  use_auto_auth_token = "force"
+  use_auto_auth_token          = "force"
+  prepend_configured_namespace = true
+  enforce_consistency          = "always"
+  when_inconsistent            = "forward"
+  x_forwarded_for              = "append"
 }
 
 cache {
@@ -73,6 +84,8 @@ listener "tcp" {
   http_write_timeout       = "2m"
   http_idle_timeout        = "3m"
   max_request_size         = 1048576
+  max_header_size          = "64KiB"
+  max_concurrent_requests  = 100
 
   proxy_api {
     enable_quit = true
