@@ -130,6 +130,7 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 	routes := router.Parts{
 		Answer: p.cache, Clear: p.cache, Metrics: p.meters.Handler(), Quit: stop, Failed: p.failed, Log: p.log,
+		Vault: p.upstream.Address(),
 	}
 	if p.tokens != nil { // a nil *Manager in an interface would not be nil
 		routes.Tokens = p.tokens
@@ -140,6 +141,8 @@ func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 		EnableQuit:           l.EnableQuit,
 		CacheOff:             p.cfg.Cache == nil,
 		MaxRequestSize:       l.MaxRequestSize,
+		MaxConcurrent:        l.MaxConcurrent,
+		PrependNamespace:     vault.Namespace(p.cfg.APIProxy.PrependNamespace),
 		TokenUse:             tokenUse[p.cfg.APIProxy.UseAutoAuthToken],
 	})
 }

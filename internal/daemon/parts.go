@@ -51,6 +51,9 @@ func (p *parts) build(o Options) (err error) {
 		Address: v.Address, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
 		Product: "Leasehold/" + o.Version, Log: o.Log,
+		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
+		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
+		Consistency: consistency[p.cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[p.cfg.APIProxy.XForwardedFor],
 	})
 	if err != nil {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
@@ -117,10 +120,10 @@ func (p *parts) close() {
 
 // failed is told of every request that got no answer from Vault.
 func (p *parts) failed(r *http.Request, status int, err error) {
-	p.meters.Failed()
+	p.meters.Failed(status)
 	level := slog.LevelWarn
-	if errors.Is(r.Context().Err(), context.Canceled) {
-		level = slog.LevelDebug // the client left; nothing is wrong here
+	if status < http.StatusInternalServerError {
+		level = slog.LevelDebug // the client left, or was told what is wrong with its request; nothing is wrong here
 	}
 	p.log.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
 }
@@ -144,12 +147,22 @@ func (p *parts) pointsAt(addr net.Addr) bool {
 func settings(l config.Listener) listener.Settings {
 	s := listener.Settings{
 		Address: l.Address, ReadHeaderTimeout: l.ReadHeaderTimeout, ReadTimeout: l.ReadTimeout,
-		WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout,
+		WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout, MaxHeaderSize: int(l.MaxHeaderSize),
 	}
 	if !l.TLSDisable {
 		s.CertFile, s.KeyFile = l.TLSCertFile, l.TLSKeyFile
 	}
 	return s
+}
+
+var consistency = map[config.Consistency]upstream.Consistency{
+	config.ConsistencyNever: upstream.ConsistencyNever, config.ConsistencyFail: upstream.ConsistencyFail,
+	config.ConsistencyRetry: upstream.ConsistencyRetry, config.ConsistencyForward: upstream.ConsistencyForward,
+}
+
+var forwardedFor = map[config.ForwardedFor]upstream.ForwardedFor{
+	config.ForwardedForOff: upstream.ForwardedForOff, config.ForwardedForAppend: upstream.ForwardedForAppend,
+	config.ForwardedForReplace: upstream.ForwardedForReplace,
 }
 
 var tokenUse = map[config.TokenUse]router.TokenUse{

@@ -2,6 +2,7 @@ package listener
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,10 +25,11 @@ const keepAlive = 3 * time.Minute
 type Settings struct {
 	Address           string        // host:port; port 0 takes a free one
 	CertFile, KeyFile string        // PEM; both empty serves plain HTTP
-	ReadHeaderTimeout time.Duration // these four as in net/http: 0 means no limit
-	ReadTimeout       time.Duration
-	WriteTimeout      time.Duration
-	IdleTimeout       time.Duration
+	ReadHeaderTimeout time.Duration // 0 means ReadTimeout
+	ReadTimeout       time.Duration // for each 64 KiB of a request's body; 0 means no limit
+	WriteTimeout      time.Duration // for a whole answer; 0 means no limit
+	IdleTimeout       time.Duration // between requests; 0 means ReadTimeout
+	MaxHeaderSize     int           // bytes of a request's line and headers, 431 beyond; 0 means 1 MiB
 }
 
 // Open binds the socket. Nothing is accepted before Serve.
@@ -64,11 +66,11 @@ func network(address string) string {
 // Serve answers requests on ln until ctx ends, then lets those under way finish for at most grace and cuts the rest.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, grace time.Duration, logger *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: s.ReadHeaderTimeout,
-		ReadTimeout:       s.ReadTimeout,
+		Handler:           paced(h, s.ReadTimeout),
+		ReadHeaderTimeout: cmp.Or(s.ReadHeaderTimeout, s.ReadTimeout),
 		WriteTimeout:      s.WriteTimeout,
-		IdleTimeout:       s.IdleTimeout,
+		IdleTimeout:       cmp.Or(s.IdleTimeout, s.ReadTimeout),
+		MaxHeaderBytes:    s.MaxHeaderSize,
 		ErrorLog:          log.New(problems{logger}, "", 0),
 	}
 	g, ended := errgroup.WithContext(ctx)

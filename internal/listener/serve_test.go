@@ -188,6 +188,9 @@ func TestABrokenSocketEndsServe(t *testing.T) {
 	})
 }
 
+// trickle stands for a byte each second.
+const trickle = "..."
+
 func TestSlowClientsAreCut(t *testing.T) {
 	settings := listener.Settings{ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute}
 	for name, tc := range map[string]struct {
@@ -197,11 +200,17 @@ func TestSlowClientsAreCut(t *testing.T) {
 		"header":             {"GET / HTTP/1.1\r\nHost: lease", 10 * time.Second},
 		"nothing":            {"", 10 * time.Second},
 		"body":               {"POST / HTTP/1.1\r\nHost: leasehold\r\nContent-Length: 10\r\n\r\nabc", 30 * time.Second},
+		"trickling body":     {"POST / HTTP/1.1\r\nHost: leasehold\r\nContent-Length: 1000000\r\n\r\n" + trickle, 30 * time.Second},
+		"body of a refusal":  {"POST /refused HTTP/1.1\r\nHost: leasehold\r\nContent-Length: 10\r\n\r\nabc", 30 * time.Second},
+		"idle after a body":  {"POST / HTTP/1.1\r\nHost: leasehold\r\nContent-Length: 3\r\n\r\nabc", 5 * time.Minute},
 		"idle after a reply": {"GET / HTTP/1.1\r\nHost: leasehold\r\n\r\n", 5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/refused" {
+						return
+					}
 					if _, err := io.Copy(io.Discard, r.Body); err != nil {
 						panic(http.ErrAbortHandler)
 					}
@@ -211,7 +220,13 @@ func TestSlowClientsAreCut(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				go func() { _, _ = io.WriteString(conn, tc.sends) }()
+				go func() {
+					request, bytes, _ := strings.Cut(tc.sends, trickle)
+					_, err := io.WriteString(conn, request)
+					for trickles := strings.HasSuffix(tc.sends, trickle); trickles && err == nil; _, err = io.WriteString(conn, "x"+bytes) {
+						time.Sleep(time.Second)
+					}
+				}()
 				if _, err := io.Copy(io.Discard, bufio.NewReader(conn)); err != nil {
 					t.Errorf("read: %v", err)
 				}
@@ -219,6 +234,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 					t.Errorf("cut after %v, want %v", got, tc.after)
 				}
 				_ = conn.Close()
+				time.Sleep(time.Second) // until the trickle notices
 				s.stop()
 				if err := <-s.done; err != nil {
 					t.Error(err)

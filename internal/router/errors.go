@@ -15,19 +15,22 @@ const statusClientGone = 499
 
 // fail is the one place that turns an error into an answer.
 func (rt *router) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status, text := describe(r, err)
+	status, text := rt.describe(r, err)
 	rt.Failed(r, status, err)
 	writeError(w, status, text)
 }
 
-// describe says what happened in words for the client: the cause's kind and the remedy, and no address of the inside.
-func describe(r *http.Request, err error) (status int, text string) {
+// describe says what happened in words for the client: the cause's kind, the address of Vault as it is configured, and the remedy. The cause itself
+// stays in the log: it may name addresses behind that one.
+func (rt *router) describe(r *http.Request, err error) (status int, text string) {
 	var tooLarge *http.MaxBytesError
 	var told clientError
 	var timeout net.Error
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
 	switch {
+	case errors.As(context.Cause(r.Context()), &told):
+		return told.ClientStatus(), told.Error()
 	case r.Context().Err() != nil:
 		return statusClientGone, "the client closed the connection before its answer came"
 	case errors.As(err, &tooLarge):
@@ -35,16 +38,20 @@ func describe(r *http.Request, err error) (status int, text string) {
 	case errors.As(err, &told):
 		return told.ClientStatus(), told.Error()
 	case errors.As(err, &cert):
-		return http.StatusBadGateway, "failed to get the response: Vault's TLS certificate could not be verified; check ca_cert and tls_server_name in the vault stanza"
+		return http.StatusBadGateway, rt.failed("could not show a certificate that is trusted; check ca_cert and tls_server_name in the vault stanza")
 	case errors.As(err, &dns):
-		return http.StatusBadGateway, "failed to get the response: the host name of Vault's address could not be resolved; check the address in the vault stanza"
+		return http.StatusBadGateway, rt.failed("could not be found by its host name; check the address in the vault stanza, and DNS")
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return http.StatusGatewayTimeout, "failed to get the response: Vault did not answer in time"
+		return http.StatusGatewayTimeout, rt.failed("did not answer in time; try again, or raise VAULT_CLIENT_TIMEOUT of Leasehold if it needs longer")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return http.StatusBadGateway, "failed to get the response: Vault refused the connection; check that it runs and that the address in the vault stanza is right"
+		return http.StatusBadGateway, rt.failed("refused the connection; check that it runs and that the address in the vault stanza is right")
 	default:
-		return http.StatusBadGateway, "failed to get the response: the connection to Vault failed; Leasehold's log names the cause"
+		return http.StatusBadGateway, rt.failed("could not be reached, or broke off; Leasehold's log names the cause")
 	}
+}
+
+func (rt *router) failed(how string) string {
+	return "failed to get the response: Vault at " + rt.Vault + " " + how
 }
 
 // clientError is an error that knows what the client is to be told, wherever it comes from.

@@ -35,17 +35,17 @@ func TestErrorsBecomeAnswers(t *testing.T) {
 		"too large":          {&http.MaxBytesError{Limit: 10}, 413, "http: request body too large; raise max_request_size"},
 		"refusal":            {refusal{403}, 403, "this cannot be; do that"},
 		"another refusal":    {fmt.Errorf("wrapped: %w", refusal{400}), 400, "this cannot be; do that"},
-		"refused connection": {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), 502, "failed to get the response: Vault refused the connection"},
-		"unknown host":       {dial(&net.DNSError{Err: "no such host", Name: "vault.internal"}), 502, "failed to get the response: the host name of Vault's address could not be resolved"},
-		"DNS that times out": {dial(&net.DNSError{Err: "i/o timeout", Name: "vault.internal", IsTimeout: true}), 502, "failed to get the response: the host name of Vault's address could not be resolved"},
+		"refused connection": {dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), 502, "failed to get the response: Vault at https://vault.test refused the connection"},
+		"unknown host":       {dial(&net.DNSError{Err: "no such host", Name: "vault.internal"}), 502, "failed to get the response: Vault at https://vault.test could not be found by its host name"},
+		"DNS that times out": {dial(&net.DNSError{Err: "i/o timeout", Name: "vault.internal", IsTimeout: true}), 502, "failed to get the response: Vault at https://vault.test could not be found by its host name"},
 		"certificate": {
 			&tls.CertificateVerificationError{Err: x509.HostnameError{Host: "vault.internal", Certificate: &x509.Certificate{}}},
-			502, "failed to get the response: Vault's TLS certificate could not be verified",
+			502, "failed to get the response: Vault at https://vault.test could not show a certificate",
 		},
-		"deadline":            {context.DeadlineExceeded, 504, "failed to get the response: Vault did not answer in time"},
-		"dial that times out": {dial(os.ErrDeadlineExceeded), 504, "failed to get the response: Vault did not answer in time"},
-		"reset":               {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, 502, "failed to get the response: the connection to Vault failed"},
-		"anything else":       {errHidden, 502, "failed to get the response: the connection to Vault failed"},
+		"deadline":            {context.DeadlineExceeded, 504, "failed to get the response: Vault at https://vault.test did not answer in time"},
+		"dial that times out": {dial(os.ErrDeadlineExceeded), 504, "failed to get the response: Vault at https://vault.test did not answer in time"},
+		"reset":               {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, 502, "failed to get the response: Vault at https://vault.test could not be reached"},
+		"anything else":       {errHidden, 502, "failed to get the response: Vault at https://vault.test could not be reached"},
 	} {
 		for wrapped, wrap := range map[string]func(error) error{
 			"bare":    func(err error) error { return err },
@@ -82,6 +82,15 @@ func TestAClientThatLeftIsNobodysFault(t *testing.T) {
 	if len(f.failures) != 1 || f.failures[0].status != 499 {
 		t.Errorf("failures = %v, want one of status 499", f.failures)
 	}
+}
+
+func TestARequestThatTheListenerEndedIsTold(t *testing.T) {
+	f := newFixture(router.Options{})
+	f.answer.err = context.Canceled
+	ctx, end := context.WithCancelCause(t.Context())
+	end(refusal{408})
+	w := f.serve(newRequest("GET", "/v1/secret/app", "").WithContext(ctx))
+	wantError(t, w, http.StatusRequestTimeout, "this cannot be; do that")
 }
 
 func TestAnAnswerOfVaultIsNoFailure(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -39,13 +40,15 @@ const (
 
 // Options are those of one listener.
 type Options struct {
-	MetricsOnly          bool          // serve metrics and nothing else
-	RequireRequestHeader bool          // refuse what lacks X-Vault-Request: true, our own endpoints included
-	EnableQuit           bool          // serve quit
-	CacheOff             bool          // cache-clear answers without doing anything
-	MaxRequestSize       int64         // bytes of a request's body; 0 or less means no limit
-	TokenUse             TokenUse      //
-	TokenWait            time.Duration // how long a request waits for the first login; 0 means 5 s
+	MetricsOnly          bool            // serve metrics and nothing else
+	RequireRequestHeader bool            // refuse what lacks X-Vault-Request: true, our own endpoints included
+	EnableQuit           bool            // serve quit
+	CacheOff             bool            // cache-clear answers without doing anything
+	MaxRequestSize       int64           // bytes of a request's body; 0 or less means no limit
+	MaxConcurrent        int             // requests for Vault at one time; 0 or less means no limit
+	PrependNamespace     vault.Namespace // stands before the namespace that a request's header names
+	TokenUse             TokenUse        //
+	TokenWait            time.Duration   // how long a request waits for the first login; 0 means 5 s
 }
 
 // Parts are what a router hands requests to.
@@ -53,6 +56,7 @@ type Parts struct {
 	Answer  answerer
 	Clear   clearer
 	Tokens  tokens // nil without auto-auth
+	Vault   string // Vault's address, for the errors that clients read
 	Metrics http.Handler
 	Quit    func()                                       // begins an orderly stop; harmless when called again
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
@@ -82,7 +86,7 @@ func New(p Parts, opt Options) *chi.Mux {
 			rt.own(m, app+"quit", rt.guarded(rt.quit), http.MethodPost)
 		}
 	}
-	rest := rt.guarded(rt.toVault)
+	rest := rt.guarded(rt.bounded(rt.toVault))
 	if opt.MetricsOnly {
 		rest = http.NotFound
 	}
@@ -126,12 +130,37 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 				return
 			}
 		}
-		if rt.opt.MaxRequestSize > 0 && r.Body != http.NoBody {
+		if rt.opt.MaxRequestSize > 0 && r.Body != http.NoBody && !restoresSnapshot(r.URL.Path) {
 			if r.ContentLength > rt.opt.MaxRequestSize {
 				rt.fail(w, r, &http.MaxBytesError{Limit: rt.opt.MaxRequestSize})
 				return
 			}
 			r.Body = http.MaxBytesReader(w, r.Body, rt.opt.MaxRequestSize)
+		}
+		next(w, r)
+	}
+}
+
+// restoresSnapshot tells the requests whose bodies Vault's own max_request_size does not bound either. A namespace may stand in the path.
+func restoresSnapshot(path string) bool {
+	before, ok := strings.CutSuffix(strings.TrimSuffix(path, "-force"), "/sys/storage/raft/snapshot")
+	return ok && (before == "/v1" || strings.HasPrefix(before, "/v1/"))
+}
+
+var errTooMany = answer{http.StatusTooManyRequests, "too many requests at once for this listener of Leasehold; try again, or raise its max_concurrent_requests"}
+
+// bounded refuses what exceeds MaxConcurrent, rather than letting memory grow with whatever clients send.
+func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
+	if rt.opt.MaxConcurrent <= 0 {
+		return next
+	}
+	var underWay atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		defer underWay.Add(-1)
+		if underWay.Add(1) > int64(rt.opt.MaxConcurrent) {
+			w.Header().Set("Retry-After", "1")
+			rt.fail(w, r, errTooMany)
+			return
 		}
 		next(w, r)
 	}
@@ -144,10 +173,24 @@ func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := rt.identify(r)
+	if rt.opt.PrependNamespace != "" {
+		r = withNamespace(r, rt.opt.PrependNamespace.Join(vault.CanonicalNamespace(r.Header.Get(namespaceHeader))))
+	}
 	if err == nil {
 		err = rt.Answer.Answer(w, r, id)
 	}
 	if err != nil {
 		rt.fail(w, r, err)
 	}
+}
+
+const namespaceHeader = "X-Vault-Namespace"
+
+// withNamespace returns a copy of r for ns; the client's header stays as it is for whoever logs it (APX-5).
+func withNamespace(r *http.Request, ns vault.Namespace) *http.Request {
+	header := r.Header.Clone()
+	header[namespaceHeader] = []string{string(ns)}
+	r = r.WithContext(r.Context())
+	r.Header = header
+	return r
 }

@@ -84,7 +84,7 @@ func newFixture(opt router.Options) *fixture {
 func newFixtureWith(t fakeTokens, opt router.Options) *fixture {
 	f := &fixture{answer: &fakeAnswer{}, clear: &fakeClear{}, log: &strings.Builder{}}
 	f.handler = router.New(router.Parts{
-		Answer: f.answer, Clear: f.clear, Tokens: t, Quit: func() { f.quits++ },
+		Answer: f.answer, Clear: f.clear, Tokens: t, Vault: "https://vault.test", Quit: func() { f.quits++ },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "metrics") }),
 		Failed:  func(_ *http.Request, status int, err error) { f.failures = append(f.failures, failure{status, err}) },
 		Log:     slog.New(slog.NewTextHandler(f.log, nil)),

@@ -26,6 +26,7 @@ type Meters struct {
 	authSuccess, authFailure     atomic.Int64
 	authenticated                atomic.Int64
 	renewals, renewalsFailed     atomic.Int64
+	abandoned, refused           atomic.Int64
 
 	provider *sdk.MeterProvider
 	registry *prometheus.Registry
@@ -70,6 +71,7 @@ func (m *Meters) instruments(holdings Holdings) error {
 	}
 	for name, count := range map[string]*atomic.Int64{
 		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
+		"leasehold.requests.abandoned": &m.abandoned, "leasehold.requests.refused": &m.refused,
 	} {
 		if err := counter(meter, name, count); err != nil {
 			return err
@@ -133,8 +135,18 @@ func (m *Meters) Answered(status int) {
 	}
 }
 
-// Failed counts a request for which Vault gave no answer.
-func (m *Meters) Failed() { m.failed.Add(1) }
+// Failed counts a request for which Vault gave no answer, by the status that the client got instead: only 5xx are faults of Vault, or of ours.
+// 499 means that the client did not wait.
+func (m *Meters) Failed(status int) {
+	switch {
+	case status == 499:
+		m.abandoned.Add(1)
+	case status < http.StatusInternalServerError:
+		m.refused.Add(1)
+	default:
+		m.failed.Add(1)
+	}
+}
 
 // AuthSuccess counts a login or renewal of the auto-auth token.
 func (m *Meters) AuthSuccess() { m.authSuccess.Add(1) }

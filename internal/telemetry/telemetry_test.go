@@ -68,6 +68,7 @@ var (
 	}
 	own = map[string]string{
 		"leasehold_renewals": "counter", "leasehold_renewals_failed": "counter",
+		"leasehold_requests_abandoned": "counter", "leasehold_requests_refused": "counter",
 		"leasehold_cache_entries": "gauge", "leasehold_cache_bytes": "gauge", "leasehold_cache_tokens": "gauge",
 	}
 )
@@ -101,7 +102,10 @@ func TestCounts(t *testing.T) {
 		"307":                   {func(m *telemetry.Meters) { m.Answered(307) }, []string{"proxy_success"}, ""},
 		"400":                   {func(m *telemetry.Meters) { m.Answered(400) }, []string{"proxy_client_error"}, ""},
 		"503":                   {func(m *telemetry.Meters) { m.Answered(503) }, []string{"proxy_client_error"}, ""},
-		"no answer":             {(*telemetry.Meters).Failed, []string{"proxy_error"}, ""},
+		"no answer":             {func(m *telemetry.Meters) { m.Failed(502) }, []string{"proxy_error"}, ""},
+		"no token yet":          {func(m *telemetry.Meters) { m.Failed(503) }, []string{"proxy_error"}, ""},
+		"a client that left":    {func(m *telemetry.Meters) { m.Failed(499) }, nil, "leasehold_requests_abandoned"},
+		"a refused request":     {func(m *telemetry.Meters) { m.Failed(429) }, nil, "leasehold_requests_refused"},
 		"login":                 {(*telemetry.Meters).AuthSuccess, []string{"auth_success"}, ""},
 		"failed login":          {(*telemetry.Meters).AuthFailure, []string{"auth_failure"}, ""},
 		"token held":            {func(m *telemetry.Meters) { m.Authenticated(true) }, []string{"authenticated"}, ""},
@@ -154,7 +158,7 @@ func TestUnknownFormatsAreRefused(t *testing.T) {
 // Counting is on the path of every request.
 func TestCountingDoesNotAllocate(t *testing.T) {
 	m := newMeters(t)
-	if got := testing.AllocsPerRun(100, func() { m.Hit(); m.Miss(); m.Answered(200); m.Failed(); m.Renewal(true) }); got != 0 {
+	if got := testing.AllocsPerRun(100, func() { m.Hit(); m.Miss(); m.Answered(200); m.Failed(502); m.Renewal(true) }); got != 0 {
 		t.Errorf("allocations = %v, want none", got)
 	}
 }

@@ -138,7 +138,7 @@ func TestHTTP2RefusesUnread(t *testing.T) {
 			}
 			defer ln.Close()
 			var asked atomic.Int64
-			go refuseFirstStream(ln, &asked)
+			go refuseFirstStream(t.Context(), ln, &asked)
 			tr := &http.Transport{Protocols: new(http.Protocols)}
 			tr.Protocols.SetUnencryptedHTTP2(true)
 			t.Cleanup(tr.CloseIdleConnections)
@@ -152,7 +152,7 @@ func TestHTTP2RefusesUnread(t *testing.T) {
 }
 
 // refuseFirstStream is an HTTP/2 server that knows just enough: it answers the first request with REFUSED_STREAM and the others with 204.
-func refuseFirstStream(ln net.Listener, asked *atomic.Int64) {
+func refuseFirstStream(ctx context.Context, ln net.Listener, asked *atomic.Int64) {
 	const headers, rstStream, settings, ping, refusedStream = 1, 3, 4, 6, 7
 	for {
 		conn, err := ln.Accept()
@@ -161,6 +161,7 @@ func refuseFirstStream(ln net.Listener, asked *atomic.Int64) {
 		}
 		go func() {
 			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { conn.Close() })()
 			in := bufio.NewReader(conn)
 			io.CopyN(io.Discard, in, int64(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
 			frame := func(kind, flags byte, stream uint32, payload ...byte) {

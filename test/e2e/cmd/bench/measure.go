@@ -77,7 +77,7 @@ func (b *bench) reads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.compare("uncached read, 16 connections: ", results[0], results[1], "Vault itself", atLeast(0.55), budget{})
+	b.compare("uncached read, 16 connections: ", results[0], results[1], "Vault itself", atLeast(0.55), atMost(2, ""))
 	b.compare("  by a bare httputil.ReverseProxy: ", results[2], results[1], "Vault itself", budget{}, budget{})
 	return nil
 }
