@@ -268,7 +268,9 @@ func TestRedirectsOverSockets(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %s %s ", r.Method, r.Host, r.RequestURI, r.Header.Get("X-Vault-Token"))
 		io.Copy(w, r.Body)
 	})
-	standby := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, active.URL+r.RequestURI, 307) })
+	standby := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, active.URL+r.RequestURI, http.StatusTemporaryRedirect)
+	})
 	c := newClient(t, upstream.Settings{Address: standby.URL, RedirectHosts: []string{"127.0.0.1"}})
 	gate := front(t, c, root)
 	resp, err := plainClient(t).Post(gate.URL+"/v1/a%2Fb?x", "text/plain", io.MultiReader(strings.NewReader("body")))

@@ -161,7 +161,7 @@ func (u *upload) failure() error {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.end == io.EOF {
+	if errors.Is(u.end, io.EOF) {
 		return nil
 	}
 	return u.end
