@@ -70,6 +70,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], stop), settings(cfg.Listeners[i]), cfg.ShutdownTimeout, o.Log)
 		})
 	}
+	g.Go(func() error { return p.upstream.Run(ctx) })
 	g.Go(func() error { return lease.NewClock(p.index, p.upstream, o.Log, p.meters.Renewal).Run(ctx) })
 	if p.tokens != nil {
 		g.Go(func() error { return p.tokens.Run(ctx) })

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"leasehold/internal/autoauth"
 	"leasehold/internal/cache"
@@ -48,7 +49,7 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 func (p *parts) build(o Options) (err error) {
 	v := p.cfg.Vault
 	p.upstream, err = upstream.New(upstream.Settings{
-		Address: v.Address, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
+		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
 		Product: "Leasehold/" + o.Version, Log: o.Log,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
@@ -122,15 +123,19 @@ func (p *parts) close() {
 func (p *parts) failed(r *http.Request, status int, err error) {
 	p.meters.Failed(status)
 	level := slog.LevelWarn
-	if status < http.StatusInternalServerError {
-		level = slog.LevelDebug // the client left, or was told what is wrong with its request; nothing is wrong here
+	if status < http.StatusInternalServerError || errors.Is(err, upstream.ErrAway) {
+		level = slog.LevelDebug // the client left, or was told what is wrong with its request; or the log has said what is wrong
 	}
 	p.log.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
 }
 
-// pointsAt tells whether Vault's address is addr, which happens when a shell is set up for Leasehold's clients.
+// pointsAt tells whether an address of Vault is addr, which happens when a shell is set up for Leasehold's clients.
 func (p *parts) pointsAt(addr net.Addr) bool {
-	u, err := url.Parse(p.upstream.Address())
+	return slices.ContainsFunc(p.upstream.Addresses(), func(vault string) bool { return isAt(vault, addr) })
+}
+
+func isAt(vault string, addr net.Addr) bool {
+	u, err := url.Parse(vault)
 	if err != nil || u.Port() == "" {
 		return false
 	}

@@ -6,8 +6,8 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,15 +15,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Client talks to one Vault. It is safe for concurrent use.
+// Client talks to one Vault, at one address or several. It is safe for concurrent use.
 type Client struct {
 	settings      Settings
-	node          *node
+	nodes         *nodes
 	limiter       *rate.Limiter // VAULT_RATE_LIMIT, shared by everything that leaves; nil is no limit
 	timeout       time.Duration // VAULT_CLIENT_TIMEOUT: from a request's arrival to the headers of its answer, retries included
 	retries       int
 	userAgent     string
-	passRedirects bool // all of them
+	passRedirects bool   // all of them
+	tlsStamp      string // of the files that the pools were made from; Run's own
 
 	buffers  bufferPool
 	kept     memory // of all uploads
@@ -35,46 +36,59 @@ type Client struct {
 
 // New reads Vault's environment variables over s and makes a client. It opens no connection. Its errors are one sentence for the operator.
 func New(s Settings) (*Client, error) {
-	cfg, address, err := s.vaultConfig(s.Proxying)
-	if err != nil {
-		return nil, err
+	c := &Client{
+		settings:  s,
+		userAgent: fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
+		log:       s.Log,
+		errorLog:  slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		tlsStamp:  s.tlsStamp(),
 	}
-	n, err := newNode(cfg, address)
-	if err != nil {
-		return nil, err
+	var list []*node
+	for _, address := range s.addresses() {
+		cfg, parsed, err := s.vaultConfig(s.Proxying, address)
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.pools(address)
+		if err != nil {
+			return nil, err
+		}
+		n, err := newNode(cfg, parsed, p)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+		c.limiter, c.timeout, c.retries = cfg.Limiter, cfg.Timeout, cfg.MaxRetries
+		c.passRedirects = s.PassRedirects || cfg.DisableRedirects
 	}
-	return &Client{
-		settings:      s,
-		node:          n,
-		limiter:       cfg.Limiter,
-		timeout:       cfg.Timeout,
-		retries:       cfg.MaxRetries,
-		userAgent:     fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
-		log:           s.Log,
-		passRedirects: s.PassRedirects || cfg.DisableRedirects,
-		errorLog:      slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-	}, nil
+	c.nodes = newNodes(list, s.Log)
+	return c, nil
 }
 
-// Address is where Vault is, without user name and password.
-func (c *Client) Address() string { return c.node.address }
+// Addresses are where Vault is, the preferred one first, without user names and passwords.
+func (c *Client) Addresses() []string { return c.nodes.addresses() }
 
-// CloseIdleConnections lets go of the pool when the client is no longer used; requests in flight end in peace.
+// Address is Addresses in one line, for people.
+func (c *Client) Address() string { return strings.Join(c.Addresses(), ", ") }
+
+// CloseIdleConnections lets go of the pools when the client is no longer used; requests in flight end in peace.
 func (c *Client) CloseIdleConnections() {
-	if t, ok := c.node.transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	for _, n := range c.nodes.list {
+		n.pools.Load().close()
 	}
 }
 
-// API returns a fresh client of Vault's own library for the logins: its own connections, no retries, no token, no namespace, and
-// nothing read from the files of the user's command line. VAULT_HEADERS and VAULT_RATE_LIMIT apply to it.
+// API returns a fresh client of Vault's own library for the logins: its own connections, to whatever node is in use, no retries, no token, no
+// namespace, and nothing read from the files of the user's command line. VAULT_HEADERS and VAULT_RATE_LIMIT apply to it.
 func (c *Client) API() (*api.Client, error) {
-	cfg, _, err := c.settings.vaultConfig(c.settings.AutoAuth)
+	preferred := c.nodes.list[0]
+	cfg, _, err := c.settings.vaultConfig(c.settings.AutoAuth, preferred.origin.String())
 	if err != nil {
 		return nil, err
 	}
 	cfg.MaxRetries = 0
 	cfg.Limiter = c.limiter
+	cfg.HttpClient.Transport = logins{c}
 	client, err := api.NewClient(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("client for the logins: %w", err)
@@ -87,9 +101,36 @@ func (c *Client) API() (*api.Client, error) {
 	return client, nil
 }
 
-// send makes one try of r for the target t, a raw path and query; parsed is net/url's reading of t, nil when there is none.
-func (c *Client) send(r *http.Request, t string, parsed *url.URL) (*http.Response, error) {
-	return c.node.transport.RoundTrip(c.node.aim(r, t, parsed))
+// logins is the transport of what API returns.
+type logins struct{ *Client }
+
+func (l logins) RoundTrip(r *http.Request) (*http.Response, error) {
+	return l.attempt(r, r.URL.RequestURI(), (*pools).forLogins)
+}
+
+// attempt makes one try of r for the target t, and goes on to another node at once when the one in use cannot have acted.
+func (c *Client) attempt(r *http.Request, t string, through func(*pools) http.RoundTripper) (*http.Response, error) {
+	for moves := 0; ; moves++ {
+		at, err := c.nodes.pick()
+		if err != nil {
+			if r.Body != nil {
+				_ = r.Body.Close() // as a RoundTripper does
+			}
+			return nil, err
+		}
+		resp, err := through(at.pools.Load()).RoundTrip(at.aim(r, t, nil))
+		if c.nodes.report(at, c.outcomeOf(r, t, resp, err)) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
+			return resp, err
+		}
+		discard(resp)
+		if r.GetBody != nil {
+			body, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			r = withBody(r, body)
+		}
+	}
 }
 
 // admit waits for the rate limit.

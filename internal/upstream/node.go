@@ -8,29 +8,61 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/vault/api"
 )
 
 // node is one address of Vault: a server, or what stands in front of several.
 type node struct {
-	origin    url.URL // scheme and host of every request
-	basePath  string  // of the address, escaped, without a trailing slash
-	address   string  // for people: without user name and password
-	basicAuth string  // Authorization from the address's user name and password
-	srvLookup bool    // VAULT_SRV_LOOKUP, for an address without a port
-	viaProxy  bool    // plain HTTP through a forward proxy, which wants absolute targets
-	transport http.RoundTripper
+	origin    url.URL                // scheme and host of every request
+	basePath  string                 // of the address, escaped, without a trailing slash
+	address   string                 // for people: without user name and password
+	basicAuth string                 // Authorization from the address's user name and password
+	srvLookup bool                   // VAULT_SRV_LOOKUP, for an address without a port
+	viaProxy  bool                   // plain HTTP through a forward proxy, which wants absolute targets
+	pools     *atomic.Pointer[pools] // shared by all copies
 }
 
-func newNode(cfg *api.Config, address *url.URL) (*node, error) {
+// pools are the connections to a node.
+type pools struct{ proxying, logins http.RoundTripper }
+
+func (p *pools) forProxying() http.RoundTripper { return p.proxying }
+func (p *pools) forLogins() http.RoundTripper   { return p.logins }
+
+func (p *pools) close() {
+	for _, rt := range [...]http.RoundTripper{p.proxying, p.logins} {
+		if t, ok := rt.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
+	}
+}
+
+// pools makes the connections to an address, with the TLS files as they are now.
+func (s *Settings) pools(address string) (*pools, error) {
+	var p pools
+	for _, kind := range [...]struct {
+		conns Connections
+		rt    *http.RoundTripper
+	}{{s.Proxying, &p.proxying}, {s.AutoAuth, &p.logins}} {
+		cfg, _, err := s.vaultConfig(kind.conns, address)
+		if err != nil {
+			return nil, err
+		}
+		*kind.rt = cfg.HttpClient.Transport
+	}
+	return &p, nil
+}
+
+func newNode(cfg *api.Config, address *url.URL, p *pools) (*node, error) {
 	n := &node{
 		origin:    url.URL{Scheme: address.Scheme, Host: address.Host},
 		basePath:  strings.TrimRight(address.EscapedPath(), "/"),
 		address:   cfg.Address,
 		srvLookup: cfg.SRVLookup && address.Port() == "",
-		transport: cfg.HttpClient.Transport,
+		pools:     &atomic.Pointer[pools]{},
 	}
+	n.pools.Store(p)
 	if address.User != nil {
 		password, _ := address.User.Password()
 		r := http.Request{Header: http.Header{}}
@@ -41,7 +73,7 @@ func newNode(cfg *api.Config, address *url.URL) (*node, error) {
 		n.address = shown.String()
 	}
 	var err error
-	n.viaProxy, err = viaProxy(n.transport, &n.origin)
+	n.viaProxy, err = viaProxy(p.proxying, &n.origin)
 	return n, err
 }
 

@@ -27,18 +27,26 @@ func (e redirectError) Error() string { return string(e) }
 // ClientStatus is the HTTP status for the client, who may read the text as well.
 func (redirectError) ClientStatus() int { return http.StatusBadGateway }
 
-// once makes one try: it takes another connection when the one from the pool was stale, and follows redirects.
+// once makes one try: it takes another connection when the one from the pool was stale, goes on to another node when the one in use cannot have
+// acted, and follows redirects.
 func (x *exchange) once(r *http.Request) (*http.Response, error) {
-	var at *node // where redirects have led to; nil: the client chooses
-	for hops := 0; ; {
-		resp, err := x.send(at, r)
+	at, err := x.client.nodes.pick()
+	if err != nil {
+		return nil, err
+	}
+	for hops, moves := 0, 0; ; {
+		resp, err := at.pools.Load().proxying.RoundTrip(at.aim(r, x.target, x.parsed))
+		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err))
 		switch {
 		case err != nil && x.stale < maxStale && staleConnection(err):
 			x.stale++
+		case better != nil && moves < len(x.client.nodes.list)-1:
+			moves++
+			at = better
 		case err != nil:
 			return nil, err
 		default:
-			to := x.redirectedTo(resp)
+			to := x.redirectedTo(resp, at)
 			if to == nil {
 				return resp, nil
 			}
@@ -57,16 +65,9 @@ func (x *exchange) once(r *http.Request) (*http.Response, error) {
 	}
 }
 
-func (x *exchange) send(at *node, r *http.Request) (*http.Response, error) {
-	if at == nil {
-		return x.client.send(r, x.target, x.parsed)
-	}
-	return at.transport.RoundTrip(at.aim(r, x.target, x.parsed))
-}
-
 // redirectedTo returns where the request is to be sent instead, nil when resp is for the client. A redirect is followed when it names the same
 // path and query on a host that may see the token; 303 asks for another method, and is the client's.
-func (x *exchange) redirectedTo(resp *http.Response) *node {
+func (x *exchange) redirectedTo(resp *http.Response, at *node) *node {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
@@ -93,7 +94,7 @@ func (x *exchange) redirectedTo(resp *http.Response) *node {
 	if path, err = url.PathUnescape(path); err != nil || to.RawQuery != query || !strings.HasSuffix(to.Path, path) {
 		return nil // Vault writes the path anew from its decoded form, and the query as it came
 	}
-	n := x.client.nodeAt(to)
+	n := x.client.nodeAt(to, at)
 	if n == nil {
 		x.client.warned.untrusted(x.client.log, to.Host)
 		return nil
@@ -109,22 +110,21 @@ func (x *exchange) redirectedTo(resp *http.Response) *node {
 	return nil
 }
 
-// nodeAt returns the node at u's host, nil when that may not see a token. An address of Vault's is trusted by host and port.
-func (c *Client) nodeAt(u *url.URL) *node {
-	if c.node.overSocket() {
-		return nil // its transport leads to the socket, whatever the host
+// nodeAt returns the node at u's host, which from has named, nil when that may not see a token. An address of Vault's is trusted by host and port.
+func (c *Client) nodeAt(u *url.URL, from *node) *node {
+	for _, known := range c.nodes.list {
+		if !known.overSocket() && hostPort(u) == hostPort(&known.origin) {
+			n := *known
+			n.origin.Scheme = u.Scheme
+			return &n
+		}
 	}
-	if hostPort(u) == hostPort(&c.node.origin) {
-		n := *c.node
-		n.origin.Scheme = u.Scheme
-		return &n
+	if from.overSocket() || !c.settings.trusts(u) {
+		return nil // the transport of a socket leads there, whatever the host
 	}
-	if !c.settings.trusts(u) {
-		return nil
-	}
-	n := &node{origin: url.URL{Scheme: u.Scheme, Host: u.Host}, transport: c.node.transport}
+	n := &node{origin: url.URL{Scheme: u.Scheme, Host: u.Host}, pools: from.pools}
 	var err error
-	if n.viaProxy, err = viaProxy(n.transport, &n.origin); err != nil {
+	if n.viaProxy, err = viaProxy(n.pools.Load().proxying, &n.origin); err != nil {
 		return nil
 	}
 	return n

@@ -77,7 +77,7 @@ func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vau
 	if err != nil {
 		return 0, nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.node.origin.String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.nodes.list[0].origin.String(), bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -90,7 +90,7 @@ func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vau
 	if ns != "" {
 		r.Header.Set("X-Vault-Namespace", string(ns))
 	}
-	resp, err := c.send(r, path, nil)
+	resp, err := c.attempt(r, path, (*pools).forProxying)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -28,9 +28,11 @@ const (
 // Settings says where Vault is and how to talk to it. Vault's own environment variables (VAULT_ADDR, VAULT_CACERT, ...) are read by New
 // and win over these fields; set but empty, they count as unset. VAULT_AGENT_ADDR is not read: a proxy must not point at itself.
 type Settings struct {
-	Address               string // http, https or unix URL, with or without a base path; "" is https://127.0.0.1:8200
-	CACert, CAPath        string // PEM file, and directory of PEM files; the file wins
-	ClientCert, ClientKey string // PEM files, both or neither
+	Address               string        // http, https or unix URL, with or without a base path; "" is https://127.0.0.1:8200
+	Addresses             []string      // wins over Address: several, the preferred one first. VAULT_ADDR replaces them all
+	HealthInterval        time.Duration // between looks at each of several addresses; 0 is 5 s
+	CACert, CAPath        string        // PEM file, and directory of PEM files; the file wins
+	ClientCert, ClientKey string        // PEM files, both or neither
 	TLSServerName         string
 	TLSSkipVerify         bool
 	NumRetries            int         // tries after the first one; 0 is none. VAULT_MAX_RETRIES wins
@@ -63,7 +65,7 @@ func (s *Settings) env(name, or string) string {
 }
 
 // vaultConfig is the settings and the environment as vault/api understands them, with a transport of its own, and the parsed address.
-func (s *Settings) vaultConfig(conns Connections) (*api.Config, *url.URL, error) {
+func (s *Settings) vaultConfig(conns Connections, address string) (*api.Config, *url.URL, error) {
 	if err := checkProxyURL(); err != nil {
 		return nil, nil, err
 	}
@@ -87,7 +89,7 @@ func (s *Settings) vaultConfig(conns Connections) (*api.Config, *url.URL, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	address, err := s.parseAddress(cfg)
+	parsed, err := parseAddress(cfg, address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,7 +104,18 @@ func (s *Settings) vaultConfig(conns Connections) (*api.Config, *url.URL, error)
 	if s.Transport != nil {
 		cfg.HttpClient.Transport = s.Transport
 	}
-	return cfg, address, nil
+	return cfg, parsed, nil
+}
+
+// addresses are where Vault is, the preferred one first.
+func (s *Settings) addresses() []string {
+	if address := s.env(api.EnvVaultAddress, ""); address != "" {
+		return []string{address}
+	}
+	if len(s.Addresses) > 0 {
+		return s.Addresses
+	}
+	return []string{cmp.Or(s.Address, api.DefaultAddress)}
 }
 
 // configureTLS applies environment over settings, one by one.
@@ -130,8 +143,7 @@ func (s *Settings) configureTLS(cfg *api.Config) (*http.Transport, error) {
 	return transport, nil
 }
 
-func (s *Settings) parseAddress(cfg *api.Config) (*url.URL, error) {
-	text := cmp.Or(s.env(api.EnvVaultAddress, s.Address), api.DefaultAddress)
+func parseAddress(cfg *api.Config, text string) (*url.URL, error) {
 	u, err := cfg.ParseAddress(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || text == "unix://" {
 		if strings.Contains(text, "@") {

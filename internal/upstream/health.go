@@ -1,0 +1,137 @@
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+)
+
+const (
+	// defaultHealthInterval is Settings.HealthInterval when that is zero.
+	defaultHealthInterval = 5 * time.Second
+	// probeEvery is how often an unreachable Vault is looked for.
+	probeEvery = time.Second
+	// checkWithin bounds one check.
+	checkWithin = 5 * time.Second
+	// lookEvery is how often the TLS files are looked at.
+	lookEvery = 10 * time.Second
+)
+
+// Run looks after the nodes until ctx ends: it checks each of several addresses, looks for a Vault that cannot be reached, and reads TLS files
+// again when they have changed. Without it, a circuit breaker that has opened stays open. It returns nil.
+func (c *Client) Run(ctx context.Context) error {
+	var checks, probes, files <-chan time.Time
+	if len(c.nodes.list) > 1 {
+		checks = time.Tick(cmp.Or(c.settings.HealthInterval, defaultHealthInterval))
+	}
+	if c.tlsStamp != "" {
+		files = time.Tick(lookEvery)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.nodes.lost:
+			probes = time.Tick(probeEvery)
+		case <-probes:
+			if c.check(ctx); !c.nodes.open.Load() {
+				probes = nil
+			}
+		case <-checks:
+			c.check(ctx)
+		case <-files:
+			c.reloadTLS()
+		}
+	}
+}
+
+// check asks all nodes how they are, side by side.
+func (c *Client) check(ctx context.Context) {
+	var all sync.WaitGroup
+	for i, n := range c.nodes.list {
+		all.Go(func() {
+			if found := c.health(ctx, n); ctx.Err() == nil {
+				c.nodes.checked(i, found)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// health asks Vault what it thinks of itself. Its health endpoint says 429 of a standby, 472 of a disaster recovery secondary, 473 of a performance
+// standby, 501 of a node that is not initialized, and 503 of a sealed one.
+func (c *Client) health(ctx context.Context, n *node) level {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.origin.String(), nil)
+	if err != nil {
+		return away
+	}
+	r.Header = http.Header{"User-Agent": {c.userAgent}, "X-Vault-Request": vaultRequest}
+	resp, err := n.pools.Load().proxying.RoundTrip(n.aim(r, "/v1/sys/health", nil))
+	if err != nil {
+		return away
+	}
+	discard(resp)
+	const secondary = 472
+	if resp.StatusCode == secondary || resp.StatusCode >= http.StatusInternalServerError {
+		return unable
+	}
+	return steady
+}
+
+// reloadTLS makes new pools when a file has changed. When it cannot be used, the old ones stay.
+func (c *Client) reloadTLS() {
+	stamp := c.settings.tlsStamp()
+	if stamp == c.tlsStamp {
+		return
+	}
+	c.tlsStamp = stamp
+	var fresh []*pools
+	for _, address := range c.settings.addresses() {
+		p, err := c.settings.pools(address)
+		if err != nil {
+			c.log.Warn("the TLS files for Vault have changed and cannot be used; going on with what they were", slog.Any("error", err))
+			return
+		}
+		fresh = append(fresh, p)
+	}
+	for i, n := range c.nodes.list {
+		n.pools.Swap(fresh[i]).close()
+	}
+	c.log.Info("the TLS files for Vault were read again")
+}
+
+// tlsStamp changes when one of the TLS files does; "" when there are none.
+func (s *Settings) tlsStamp() string {
+	files := []string{
+		s.env(api.EnvVaultCACert, s.CACert), s.env(api.EnvVaultClientCert, s.ClientCert), s.env(api.EnvVaultClientKey, s.ClientKey),
+	}
+	if dir := s.env(api.EnvVaultCAPath, s.CAPath); dir != "" {
+		entries, _ := os.ReadDir(dir) // what cannot be read is reported when the file is used
+		for _, e := range entries {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	var b strings.Builder
+	for _, name := range files {
+		if name == "" {
+			continue
+		}
+		if info, err := os.Stat(name); err == nil {
+			fmt.Fprintf(&b, "%s %d %d\n", name, info.Size(), info.ModTime().UnixNano())
+		} else {
+			fmt.Fprintf(&b, "%s missing\n", name)
+		}
+	}
+	return b.String()
+}
