@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/armon/go-metrics"
 	"github.com/hashicorp/go-hclog"
 	kv "github.com/hashicorp/vault-plugin-secrets-kv"
 	"github.com/hashicorp/vault/api"
@@ -14,6 +15,7 @@ import (
 	"github.com/hashicorp/vault/builtin/logical/database"
 	"github.com/hashicorp/vault/builtin/logical/pki"
 	"github.com/hashicorp/vault/builtin/logical/transit"
+	"github.com/hashicorp/vault/helper/metricsutil"
 	"github.com/hashicorp/vault/plugins/database/postgresql"
 	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
@@ -31,6 +33,7 @@ func newCore(l *leaser) (*vault.Core, error) {
 	}
 	return vault.NewCore(&vault.CoreConfig{
 		Physical: storage, Logger: logger, DisableMlock: true, BuiltinRegistry: builtins{},
+		MetricsHelper:   metricsutil.NewMetricsHelper(metrics.NewInmemSink(time.Minute, time.Minute), false), // without it sys/metrics panics
 		DefaultLeaseTTL: time.Hour, MaxLeaseTTL: 24 * time.Hour,
 		LogicalBackends: map[string]logical.Factory{
 			"kv": kv.Factory, "database": database.Factory, "pki": pki.Factory, "transit": transit.Factory, "leaser": l.factory,
