@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // autoToken is the auto-auth token that every fixture holds, so that what is created with it may be kept.
-const autoToken = "hvs.auto-auth"
+const autoToken = "hvs.auto-auth-token"
 
 var (
 	injected = vault.Identity{Token: vault.NewToken(autoToken), Injected: true}

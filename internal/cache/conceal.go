@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,30 +26,109 @@ func (r refusal) Error() string { return string(r) }
 // ClientStatus is the HTTP status for the client.
 func (refusal) ClientStatus() int { return http.StatusForbidden }
 
-// aboutToken tells requests whose answers hold the token they were sent with, under any namespace and in every form.
-func aboutToken(path string) bool {
-	return strings.Contains(path, "/auth/token/lookup") || strings.Contains(path, "/auth/token/renew")
+// question is what a request may make Vault tell about the token that it was sent with.
+type question uint8
+
+const (
+	unrelated question = iota
+	accessors          // the list of all accessors, the token's own among them
+	itself             // a lookup or a renewal
+)
+
+// questionOf decides by the path that Vault will see, in every form, current and deprecated. Where that is open it takes the worst for true:
+// such a request goes to Vault all the same.
+func questionOf(r *http.Request) question {
+	namespaces := r.Header["X-Vault-Namespace"]
+	suspect := func(s string) bool { return strings.Contains(s, "token") || strings.Contains(s, "%") }
+	if !suspect(r.URL.Path) && !slices.ContainsFunc(namespaces, suspect) {
+		return unrelated
+	}
+	q := asked("", r.URL.Path)
+	for _, ns := range namespaces {
+		q = max(q, asked(ns, r.URL.Path))
+	}
+	return q
 }
 
-// lookup forwards a question about a token that is asked with the auto-auth token.
-func (c *Cache) lookup(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	asked, _, err := takeBody(r, c.opt.MaxEntrySize)
+// asked is the question of one path under one namespace header. To a Vault with namespaces the two are one path: the header "auth" before
+// /v1/token/lookup-self may mean the same as /v1/auth/token/lookup-self.
+func asked(namespace, p string) question {
+	p = settled(p)
+	if namespace != "" {
+		p = settled("/" + namespace + strings.TrimPrefix(p, "/v1"))
+	}
+	const store = "/auth/token"
+	for i := strings.Index(p, store); i >= 0; i = strings.Index(p, store) {
+		p = p[i+len(store):]
+		switch {
+		case strings.HasPrefix(p, "/lookup"), strings.HasPrefix(p, "/renew"):
+			return itself
+		case strings.HasPrefix(p, "/accessors"):
+			return accessors
+		}
+	}
+	return unrelated
+}
+
+// settled is a decoded path as whatever stands between us and Vault's router may make it: decoded once more, and without empty segments
+// and dots, to which Vault redirects.
+func settled(p string) string {
+	for strings.Contains(p, "%") {
+		decoded, err := url.PathUnescape(p)
+		if err != nil || decoded == p {
+			break
+		}
+		p = decoded
+	}
+	return path.Clean(p)
+}
+
+// send forwards a request. Whoever may use the listener may use the auto-auth token, but never read it: when it was lent to r, the answer
+// comes back without it.
+func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, inspect func(*http.Response) error) error {
+	if !id.Injected {
+		return c.vault.Forward(w, r, id, inspect)
+	}
+	m, q := c.maskOf(id), questionOf(r)
+	if q == unrelated {
+		return c.vault.Forward(w, r, id, func(resp *http.Response) error {
+			m.header(resp.Header)
+			if err := inspect(resp); err != nil {
+				return err
+			}
+			m.body(resp)
+			return nil
+		})
+	}
+	body, _, err := takeBody(r, c.opt.MaxEntrySize)
 	if err != nil {
 		return err
 	}
+	// The answer must be one that can be read, and all of it.
+	r.Header.Set("Accept-Encoding", "identity")
+	r.Header.Del("Range")
 	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
-		if err := conceal(resp, r.URL, asked, id.Token); err != nil {
+		m.header(resp.Header)
+		if err := inspect(resp); err != nil {
 			return err
 		}
-		return c.pass(resp)
+		if err := conceal(resp, q, r.URL, body, id.Token); err != nil {
+			return err
+		}
+		m.body(resp)
+		return nil
 	})
 }
 
-// conceal takes the auto-auth token and its accessor out of the answer to a request. Whoever may use the listener may use the token, but never
-// read it. Vault may name it otherwise than it was sent (by the token inside a server-side consistent one, which works as well), so an answer
-// may hold no token but one that the client itself has named, in u or in the body asked.
-func conceal(resp *http.Response, u *url.URL, asked []byte, auto vault.Token) error {
+// conceal takes the auto-auth token and its accessor out of the answer to a question. Vault may name it otherwise than it was sent (by the token
+// inside a server-side consistent one, which works as well), so an answer may hold no token but one that the client itself has named, in u or
+// in the body sent.
+func conceal(resp *http.Response, q question, u *url.URL, sent []byte, auto vault.Token) error {
 	body, whole, err := readUpTo(resp.Body, resp.ContentLength, DefaultMaxEntrySize)
+	if err == nil && !whole && q == accessors && resp.Header.Get("Content-Encoding") == "" {
+		resp.Body = rejoin(body, resp.Body) // they are known, and masked in a stream of any length
+		return nil
+	}
 	_ = resp.Body.Close()
 	switch {
 	case err == nil && whole:
@@ -60,12 +141,11 @@ func conceal(resp *http.Response, u *url.URL, asked []byte, auto vault.Token) er
 	}
 	body, err = withoutToken(body, func(token string) bool {
 		return token != auto.Reveal() &&
-			(bytes.Contains(asked, []byte(token)) || strings.Contains(u.Path, token) || strings.Contains(u.RawQuery, token))
+			(bytes.Contains(sent, []byte(token)) || strings.Contains(u.Path, token) || strings.Contains(u.RawQuery, token))
 	})
 	if err != nil {
 		return fmt.Errorf("an answer about the auto-auth token cannot be edited: %w", err)
 	}
-	body = bytes.ReplaceAll(body, []byte(auto.Reveal()), nil) // wherever else it stands
 	resp.Header.Del("Content-Encoding")
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
@@ -80,6 +160,9 @@ func withoutToken(body []byte, known func(token string) bool) ([]byte, error) {
 	var top, data, auth map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil {
 		return body, nil
+	}
+	if wrapped := top["wrap_info"]; wrapped != nil && string(wrapped) != "null" {
+		return nil, ErrConcealed
 	}
 	holds := func(raw json.RawMessage) bool {
 		var token string
