@@ -45,7 +45,7 @@ func quoted(text string, escapeHTML bool) []byte {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(escapeHTML)
 	_ = e.Encode(text) // a string never fails
-	return bytes.Trim(b.Bytes(), "\"\n")
+	return b.Bytes()[1 : b.Len()-len("\"\n")]
 }
 
 // maskOf returns the mask of the auto-auth token, nil when id's token is another.
