@@ -32,7 +32,7 @@ type question uint8
 const (
 	unrelated question = iota
 	accessors          // the list of all accessors, the token's own among them
-	itself             // a lookup or a renewal
+	itself             // all else that the token store may say of a token
 )
 
 // questionOf decides by the path that Vault will see, in every form, current and deprecated. Where that is open it takes the worst for true:
@@ -58,16 +58,18 @@ func asked(namespace, p string) question {
 		p = settled("/" + namespace + strings.TrimPrefix(p, "/v1"))
 	}
 	const store = "/auth/token"
-	for i := strings.Index(p, store); i >= 0; i = strings.Index(p, store) {
+	q := unrelated
+	for i := strings.Index(p, store+"/"); i >= 0; i = strings.Index(p, store+"/") {
 		p = p[i+len(store):]
 		switch {
-		case strings.HasPrefix(p, "/lookup"), strings.HasPrefix(p, "/renew"):
-			return itself
+		case strings.HasPrefix(p, "/create"), strings.HasPrefix(p, "/roles"): // what is new, and what is no token
 		case strings.HasPrefix(p, "/accessors"):
-			return accessors
+			q = max(q, accessors)
+		default: // lookups and renewals; also the help of revoke-self has the token in it
+			q = itself
 		}
 	}
-	return unrelated
+	return q
 }
 
 // settled is a decoded path as whatever stands between us and Vault's router may make it: decoded once more, and without empty segments
@@ -154,8 +156,8 @@ func conceal(resp *http.Response, q question, u *url.URL, sent []byte, auto vaul
 	return nil
 }
 
-// withoutToken edits the two places where Vault puts a token that is not known: data of a lookup loses id and accessor, auth of a renewal has
-// them emptied. All other fields stay as they are. What is not of that shape is returned unchanged.
+// withoutToken edits the places where Vault puts a token that is not known: data of a lookup loses id and accessor, the help of lookup-self and
+// its like loses id, auth of a renewal has client_token and accessor emptied. All other fields stay as they are. What is not of that shape is returned unchanged.
 func withoutToken(body []byte, known func(token string) bool) ([]byte, error) {
 	var top, data, auth map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil {
@@ -175,6 +177,10 @@ func withoutToken(body []byte, known func(token string) bool) ([]byte, error) {
 		delete(data, "accessor")
 		edited = true
 		top["data"], err = json.Marshal(data)
+	}
+	if holds(top["id"]) {
+		delete(top, "id")
+		edited = true
 	}
 	if err == nil && json.Unmarshal(top["auth"], &auth) == nil && holds(auth["client_token"]) {
 		auth["client_token"], auth["accessor"] = json.RawMessage(`""`), json.RawMessage(`""`)

@@ -48,6 +48,9 @@ var tokenSpellings = []struct{ target, namespace string }{
 	{"/v1/oken/../token/lookup-self", "ns1//auth"},
 	{"/v1/auth/token/lookup/hvs.x", ""},
 	{"/v1/auth/token/lookup-accessor/x", ""},
+	{"/v1/auth/token/revoke-self", ""},
+	{"/v1/auth/token/create/../lookup-self", ""},
+	{"/v1/kv/auth/token/create/auth/token/lookup-self", ""},
 	{"http://vault:8200/v1/auth/token/lookup-self", ""},
 }
 
@@ -78,7 +81,7 @@ func TestEverySpellingIsConcealed(t *testing.T) {
 
 func TestOtherPathsAreNotConcealed(t *testing.T) {
 	for _, target := range []string{
-		"/v1/auth/token", "/v1/auth/token/", "/v1/auth/token/create", "/v1/auth/token/roles/lookup", "/v1/auth/approle/role/token/lookup",
+		"/v1/auth/token", "/v1/auth/token/", "/v1/auth/token/create", "/v1/auth/token/create-orphan", "/v1/ns1/auth/token/create/lookup", "/v1/auth/token/roles/lookup", "/v1/auth/approle/role/token/lookup",
 		"/v1/secret/data/auth/tokens/lookup", "/v1/secret/data/auth-token/lookup-self", "/v1/kv/100%25", "/v1/kv/%25zz/token",
 	} {
 		t.Run(target, func(t *testing.T) {
@@ -127,6 +130,17 @@ func TestAccessorsAreMasked(t *testing.T) {
 	}
 }
 
+// Vault writes the token into the help of lookup-self and its like, beside the text.
+func TestHelpIsConcealed(t *testing.T) {
+	const help = `{"help":"Request: lookup-self","see_also":null}`
+	for _, tc := range []struct{ method, target string }{
+		{"HELP", "/v1/auth/token/lookup-self"}, {"GET", "/v1/auth/token/lookup-self?help=1"}, {"HELP", "/v1/auth/token/revoke-self"},
+	} {
+		f := newFixture(t, always(http.StatusOK, strings.Replace(help, "{", `{"id":"`+innerToken+`",`, 1)), cache.Options{})
+		wantConcealed(t, f.do(injected, tc.method, tc.target, ""), help)
+	}
+}
+
 // A control group wraps what nobody asked it to wrap.
 func TestWhatVaultWrappedByItselfIsRefused(t *testing.T) {
 	const wrapped = `{"request_id":"","data":null,"wrap_info":{"token":"hvs.wrapping","accessor":"a","ttl":60},"auth":null}`
@@ -143,7 +157,7 @@ func TestWhatVaultWrappedByItselfIsRefused(t *testing.T) {
 }
 
 // tokenStore are the paths below a namespace, if any, whose answers name the token they were asked with, or may.
-var tokenStore = regexp.MustCompile(`^/(.*/)?auth/token/(lookup|lookup/.*|lookup-self|renew|renew/.*|renew-self)/?$`)
+var tokenStore = regexp.MustCompile(`^/(.*/)?auth/token/(lookup|lookup/.*|lookup-self|renew|renew/.*|renew-self|revoke-self)/?$`)
 
 // vaultLike answers as Vault with namespaces routes: by the mux of net/http, then by header and path as one. It follows its own redirects.
 func vaultLike(r *http.Request) (*http.Response, error) {
