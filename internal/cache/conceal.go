@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 )
 
 // ErrConcealed refuses to wrap an answer that holds the auto-auth token: whoever unwraps it would read the token.
-const ErrConcealed = refusal("the auto-auth token's own lookup or renewal cannot be response-wrapped; send the request without X-Vault-Wrap-TTL")
+const ErrConcealed = refusal("an answer about the auto-auth token cannot be response-wrapped; send the request without X-Vault-Wrap-TTL, or with a token of your own")
 
 // refusal is an error that the client may read.
 type refusal string
@@ -38,25 +37,21 @@ const (
 // questionOf decides by the path that Vault will see, in every form, current and deprecated. Where that is open it takes the worst for true:
 // such a request goes to Vault all the same.
 func questionOf(r *http.Request) question {
-	namespaces := r.Header["X-Vault-Namespace"]
+	namespace := r.Header.Get("X-Vault-Namespace")
 	suspect := func(s string) bool { return strings.Contains(s, "token") || strings.Contains(s, "%") }
-	if !suspect(r.URL.Path) && !slices.ContainsFunc(namespaces, suspect) {
+	if !suspect(r.URL.Path) && !suspect(namespace) {
 		return unrelated
 	}
-	q := asked("", r.URL.Path)
-	for _, ns := range namespaces {
-		q = max(q, asked(ns, r.URL.Path))
+	q := asked(settled(r.URL.Path))
+	if namespace != "" {
+		// To a Vault with namespaces the two are one path: "auth" before /v1/token/lookup-self may mean the same as /v1/auth/token/lookup-self.
+		q = max(q, asked(settled("/"+namespace+strings.TrimPrefix(settled(r.URL.Path), "/v1"))))
 	}
 	return q
 }
 
-// asked is the question of one path under one namespace header. To a Vault with namespaces the two are one path: the header "auth" before
-// /v1/token/lookup-self may mean the same as /v1/auth/token/lookup-self.
-func asked(namespace, p string) question {
-	p = settled(p)
-	if namespace != "" {
-		p = settled("/" + namespace + strings.TrimPrefix(p, "/v1"))
-	}
+// asked is what a path asks, wherever the token store stands in it.
+func asked(p string) question {
 	const store = "/auth/token"
 	q := unrelated
 	for i := strings.Index(p, store+"/"); i >= 0; i = strings.Index(p, store+"/") {
@@ -65,22 +60,22 @@ func asked(namespace, p string) question {
 		case strings.HasPrefix(p, "/create"), strings.HasPrefix(p, "/roles"): // what is new, and what is no token
 		case strings.HasPrefix(p, "/accessors"):
 			q = max(q, accessors)
-		default: // lookups and renewals; also the help of revoke-self has the token in it
+		default: // lookups and renewals; the help of revoke-self has the token in it as well
 			q = itself
 		}
 	}
 	return q
 }
 
-// settled is a decoded path as whatever stands between us and Vault's router may make it: decoded once more, and without empty segments
-// and dots, to which Vault redirects.
+// settled is a decoded path as balancers and Vault's mux may make it: decoded again, and without empty segments and dots.
 func settled(p string) string {
-	for strings.Contains(p, "%") {
-		decoded, err := url.PathUnescape(p)
-		if err != nil || decoded == p {
+	for range 3 {
+		if !strings.Contains(p, "%") {
 			break
 		}
-		p = decoded
+		if decoded, err := url.PathUnescape(p); err == nil {
+			p = decoded
+		}
 	}
 	return path.Clean(p)
 }
@@ -92,30 +87,25 @@ func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, 
 		return c.vault.Forward(w, r, id, inspect)
 	}
 	m, q := c.maskOf(id), questionOf(r)
-	if q == unrelated {
-		return c.vault.Forward(w, r, id, func(resp *http.Response) error {
-			m.header(resp.Header)
-			if err := inspect(resp); err != nil {
-				return err
-			}
-			m.body(resp)
-			return nil
-		})
+	var body []byte
+	if q != unrelated {
+		var err error
+		if body, _, err = takeBody(r, c.opt.MaxEntrySize); err != nil {
+			return err
+		}
+		// The answer must be one that can be read, and all of it.
+		r.Header.Set("Accept-Encoding", "identity")
+		r.Header.Del("Range")
 	}
-	body, _, err := takeBody(r, c.opt.MaxEntrySize)
-	if err != nil {
-		return err
-	}
-	// The answer must be one that can be read, and all of it.
-	r.Header.Set("Accept-Encoding", "identity")
-	r.Header.Del("Range")
 	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
 		m.header(resp.Header)
 		if err := inspect(resp); err != nil {
 			return err
 		}
-		if err := conceal(resp, q, r.URL, body, id.Token); err != nil {
-			return err
+		if q != unrelated && resp.Body != http.NoBody {
+			if err := conceal(resp, q, r.URL, body, id.Token); err != nil {
+				return err
+			}
 		}
 		m.body(resp)
 		return nil
@@ -141,23 +131,26 @@ func conceal(resp *http.Response, q question, u *url.URL, sent []byte, auto vaul
 	if err != nil {
 		return fmt.Errorf("an answer about the auto-auth token cannot be read: %w", err)
 	}
-	body, err = withoutToken(body, func(token string) bool {
+	rest, err := withoutToken(body, func(token string) bool {
 		return token != auto.Reveal() &&
 			(bytes.Contains(sent, []byte(token)) || strings.Contains(u.Path, token) || strings.Contains(u.RawQuery, token))
 	})
 	if err != nil {
 		return fmt.Errorf("an answer about the auto-auth token cannot be edited: %w", err)
 	}
+	resp.Body = io.NopCloser(bytes.NewReader(rest))
+	if resp.Header.Get("Content-Encoding") == "" && bytes.Equal(rest, body) {
+		return nil
+	}
 	resp.Header.Del("Content-Encoding")
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	resp.ContentLength = int64(len(body))
-	resp.TransferEncoding = nil
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(rest)))
+	resp.ContentLength, resp.TransferEncoding = int64(len(rest)), nil
 	return nil
 }
 
 // withoutToken edits the places where Vault puts a token that is not known: data of a lookup loses id and accessor, the help of lookup-self and
-// its like loses id, auth of a renewal has client_token and accessor emptied. All other fields stay as they are. What is not of that shape is returned unchanged.
+// its like loses id, auth of a renewal has client_token and accessor emptied. All other fields stay as they are. What is not of that shape is
+// returned unchanged.
 func withoutToken(body []byte, known func(token string) bool) ([]byte, error) {
 	var top, data, auth map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil {

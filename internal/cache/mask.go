@@ -141,8 +141,9 @@ func (b *maskedBody) fill(p []byte) int {
 	}
 	b.held = append(b.held[:0], data[give:]...)
 	var found [4]span
-	spans := append(b.mask.find(found[:0], data), span{0, b.covered})
-	b.covered = 0
+	spans := b.mask.find(found[:0], data)
+	blot(data[:min(b.covered, give)])
+	b.covered = max(0, b.covered-give)
 	for _, s := range spans {
 		if s.from < give {
 			blot(data[s.from:min(s.to, give)])

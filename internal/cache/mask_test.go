@@ -139,6 +139,7 @@ func FuzzMask(f *testing.F) {
 	f.Add("aaaaaaaaaaaaaaaa", []byte("aTTaPSa"), []byte{0, 15, 1}, uint8(9))
 	f.Add(`a"b\c<d>&e"f"g"hijk`, []byte("JHT"), []byte{7}, uint8(200))
 	f.Add(`"in quotes, both ends"`, []byte("JHT"), []byte{30}, uint8(255))
+	f.Add("ababababa000abab", []byte("PS"), []byte{3}, uint8(33))
 	f.Add("abababababababab", []byte("SPTPS"), []byte{3, 0, 5}, uint8(33))
 	f.Fuzz(func(t *testing.T, token string, body, pieces []byte, room uint8) {
 		if len(token) < 16 || len(token) > 200 || len(body) > 1000 {

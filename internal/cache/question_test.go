@@ -112,6 +112,30 @@ func TestQuestionsAreAskedPlainly(t *testing.T) {
 	}
 }
 
+// A path may be long, and made to be decoded for ever.
+func TestDecodingEnds(t *testing.T) {
+	f := newFixture(t, always(http.StatusOK, kvBody), cache.Options{})
+	if got := f.get("/v1/kv/%" + strings.Repeat("25", 1<<19)).Code; got != http.StatusOK {
+		t.Errorf("status = %d", got)
+	}
+}
+
+// Where there is nothing to hide, the answer stays as Vault sent it.
+func TestQuestionsWithoutASecretStayWhole(t *testing.T) {
+	f := newFixture(t, always(http.StatusNoContent, ""), cache.Options{})
+	if w := f.do(injected, "POST", "/v1/auth/token/revoke-self", ""); w.Code != http.StatusNoContent || w.Header()["Content-Length"] != nil {
+		t.Errorf("answer = %d with %v, want Vault's 204", w.Code, w.Header())
+	}
+	f = newFixture(t, func(*http.Request) (*http.Response, error) {
+		resp := reply(http.StatusForbidden, `{"errors":["permission denied"]}`)
+		resp.ContentLength = -1
+		return resp, nil
+	}, cache.Options{})
+	if w := f.get("/v1/auth/token/lookup-self"); w.Header()["Content-Length"] != nil {
+		t.Errorf("Content-Length = %v of an answer that Vault sent in chunks", w.Header()["Content-Length"])
+	}
+}
+
 func TestAccessorsAreMasked(t *testing.T) {
 	const list = `{"data":{"keys":["accessor.before-it","accessor.auto-auth","accessor.behind-it"]}}`
 	for name, body := range map[string]string{"few": list, "many": list + strings.Repeat(" ", cache.DefaultMaxEntrySize)} {
