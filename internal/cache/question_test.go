@@ -127,6 +127,14 @@ func TestQuestionsWithoutASecretStayWhole(t *testing.T) {
 		t.Errorf("answer = %d with %v, want Vault's 204", w.Code, w.Header())
 	}
 	f = newFixture(t, func(*http.Request) (*http.Response, error) {
+		resp := reply(http.StatusOK, "", with{"Content-Encoding", "gzip"})
+		resp.Body = http.NoBody
+		return resp, nil
+	}, cache.Options{})
+	if w := f.do(injected, "HEAD", "/v1/auth/token/lookup-self", ""); w.Header().Get("Content-Encoding") != "gzip" {
+		t.Errorf("headers of an answer to HEAD = %v, want Vault's", w.Header())
+	}
+	f = newFixture(t, func(*http.Request) (*http.Response, error) {
 		resp := reply(http.StatusForbidden, `{"errors":["permission denied"]}`)
 		resp.ContentLength = -1
 		return resp, nil
@@ -134,6 +142,18 @@ func TestQuestionsWithoutASecretStayWhole(t *testing.T) {
 	if w := f.get("/v1/auth/token/lookup-self"); w.Header()["Content-Length"] != nil {
 		t.Errorf("Content-Length = %v of an answer that Vault sent in chunks", w.Header()["Content-Length"])
 	}
+}
+
+// A renewal that only Vault recognises as one has the shape of a new token.
+func TestAnswersToQuestionsAreNotKept(t *testing.T) {
+	body := strings.Replace(tokenBody(innerToken, 3600), `"orphan":true`, `"orphan":false`, 1)
+	f := newFixture(t, always(http.StatusOK, body), cache.Options{})
+	for range 2 {
+		if got := f.do(injected, "POST", "/v1/token/renew-self", "", with{"X-Vault-Namespace", "auth"}).Body.String(); strings.Contains(got, innerToken) {
+			t.Errorf("answer = %s", got)
+		}
+	}
+	f.wantCalls(2)
 }
 
 func TestAccessorsAreMasked(t *testing.T) {
