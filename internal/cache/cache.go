@@ -88,8 +88,9 @@ func (c *Cache) Close() { c.alone.Close() }
 
 // Answer writes the answer to r, which is sent with the token of id. An error means that nothing was written.
 func (c *Cache) Answer(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	op := lease.Describe(r.Method, r.URL.Path, r.Header.Get("X-Vault-Namespace"))
-	concealed := id.Injected && questionOf(r) != unrelated
+	namespace := r.Header.Get("X-Vault-Namespace")
+	op := lease.Describe(r.Method, r.URL.Path, namespace)
+	concealed := id.Injected && questionOf(r.URL.Path, namespace) != unrelated
 	if concealed && r.Header["X-Vault-Wrap-Ttl"] != nil {
 		return ErrConcealed
 	}

@@ -34,18 +34,17 @@ const (
 	itself             // all else that the token store may say of a token
 )
 
-// questionOf decides by the path that Vault will see, in every form, current and deprecated. Where that is open it takes the worst for true:
-// such a request goes to Vault all the same.
-func questionOf(r *http.Request) question {
-	namespace := r.Header.Get("X-Vault-Namespace")
-	suspect := func(s string) bool { return strings.Contains(s, "token") || strings.Contains(s, "%") }
-	if !suspect(r.URL.Path) && !suspect(namespace) {
+// questionOf decides by the path that Vault will see, in every form, current and deprecated: decoded, and with the namespace of the header.
+// Where that is open it takes the worst for true: such a request goes to Vault all the same.
+func questionOf(decoded, namespace string) question {
+	suspect := func(s string) bool { return strings.Contains(s, "token") || strings.IndexByte(s, '%') >= 0 }
+	if !suspect(decoded) && !suspect(namespace) {
 		return unrelated
 	}
-	q := asked(settled(r.URL.Path))
+	q := asked(settled(decoded))
 	if namespace != "" {
 		// To a Vault with namespaces the two are one path: "auth" before /v1/token/lookup-self may mean the same as /v1/auth/token/lookup-self.
-		q = max(q, asked(settled("/"+namespace+strings.TrimPrefix(settled(r.URL.Path), "/v1"))))
+		q = max(q, asked(settled("/"+namespace+strings.TrimPrefix(settled(decoded), "/v1"))))
 	}
 	return q
 }
@@ -86,7 +85,7 @@ func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, 
 	if !id.Injected {
 		return c.vault.Forward(w, r, id, inspect)
 	}
-	m, q := c.maskOf(id), questionOf(r)
+	m, q := c.maskOf(id), questionOf(r.URL.Path, r.Header.Get("X-Vault-Namespace"))
 	var body []byte
 	if q != unrelated {
 		var err error
