@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -60,6 +61,8 @@ type Cache struct {
 	keys    *keyer
 	flights flights
 
+	lastMask atomic.Pointer[mask] // of the auto-auth token that was lent last
+
 	// alone remembers keys whose answers are not kept, so that nobody waits for one. It may forget or refuse: that costs one request a wait.
 	alone *ristretto.Cache[uint64, lease.Key]
 }
@@ -85,14 +88,15 @@ func (c *Cache) Close() { c.alone.Close() }
 
 // Answer writes the answer to r, which is sent with the token of id. An error means that nothing was written.
 func (c *Cache) Answer(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	op := lease.Describe(r.Method, r.URL.Path, r.Header.Get("X-Vault-Namespace"))
-	concealing := id.Injected && aboutToken(r.URL.Path)
-	if concealing && r.Header["X-Vault-Wrap-Ttl"] != nil {
+	namespace := r.Header.Get("X-Vault-Namespace")
+	op := lease.Describe(r.Method, r.URL.Path, namespace)
+	concealed := id.Injected && questionOf(r.URL.Path, namespace) != unrelated
+	if concealed && r.Header["X-Vault-Wrap-Ttl"] != nil {
 		return ErrConcealed
 	}
 	switch op.Kind {
 	case lease.Creation:
-		if !c.opt.Off && !excluded(r) && !concealing {
+		if !c.opt.Off && !excluded(r) && !concealed {
 			return c.create(w, r, id, op)
 		}
 	case lease.Renewal:
@@ -100,10 +104,7 @@ func (c *Cache) Answer(w http.ResponseWriter, r *http.Request, id vault.Identity
 	case lease.Revocation:
 		return c.revoke(w, r, id, op)
 	}
-	if concealing {
-		return c.lookup(w, r, id)
-	}
-	return c.vault.Forward(w, r, id, c.pass)
+	return c.send(w, r, id, c.pass)
 }
 
 // excluded are requests whose answers are never kept whatever they are: wrapped ones are for one reader, a second factor is
@@ -132,13 +133,13 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 		return err
 	}
 	if !whole {
-		return c.vault.Forward(w, r, id, c.pass)
+		return c.send(w, r, id, c.pass)
 	}
 	key := c.keys.key(r.Method, op.Namespace, target(r), r.URL.RawQuery, body, id, r.Header)
 	if c.hit(w, &key) {
 		return nil
 	}
-	x := exchange{Cache: c, offer: lease.Offer{
+	x := exchange{Cache: c, mask: c.maskOf(id), offer: lease.Offer{
 		Key: key, Caller: id.Token, Namespace: op.Namespace, Path: lease.FullPath(op.Namespace, r.URL.Path),
 	}}
 	if c.isAlone(key) {

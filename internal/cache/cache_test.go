@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // autoToken is the auto-auth token that every fixture holds, so that what is created with it may be kept.
-const autoToken = "hvs.auto-auth"
+const autoToken = "hvs.auto-auth-token"
 
 var (
 	injected = vault.Identity{Token: vault.NewToken(autoToken), Injected: true}
@@ -40,6 +40,7 @@ type script func(r *http.Request) (*http.Response, error)
 // fakeVault is the way to Vault, in memory: it forwards as the real one promises to.
 type fakeVault struct {
 	script script
+	room   int // how much of a body is read at once; 0 means as io.Copy likes
 	calls  atomic.Int64
 }
 
@@ -58,7 +59,11 @@ func (v *fakeVault) Forward(w http.ResponseWriter, r *http.Request, id vault.Ide
 	}
 	maps.Copy(w.Header(), resp.Header)
 	w.WriteHeader(resp.StatusCode)
-	if _, err := io.Copy(w, resp.Body); err != nil {
+	var buf []byte
+	if v.room > 0 {
+		buf = make([]byte, v.room)
+	}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{resp.Body}, buf); err != nil {
 		panic(http.ErrAbortHandler)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // ErrConcealed refuses to wrap an answer that holds the auto-auth token: whoever unwraps it would read the token.
-const ErrConcealed = refusal("the auto-auth token's own lookup or renewal cannot be response-wrapped; send the request without X-Vault-Wrap-TTL")
+const ErrConcealed = refusal("an answer about the auto-auth token cannot be response-wrapped; send the request without X-Vault-Wrap-TTL, or with a token of your own")
 
 // refusal is an error that the client may read.
 type refusal string
@@ -24,30 +25,101 @@ func (r refusal) Error() string { return string(r) }
 // ClientStatus is the HTTP status for the client.
 func (refusal) ClientStatus() int { return http.StatusForbidden }
 
-// aboutToken tells requests whose answers hold the token they were sent with, under any namespace and in every form.
-func aboutToken(path string) bool {
-	return strings.Contains(path, "/auth/token/lookup") || strings.Contains(path, "/auth/token/renew")
+// question is what a request may make Vault tell about the token that it was sent with.
+type question uint8
+
+const (
+	unrelated question = iota
+	accessors          // the list of all accessors, the token's own among them
+	itself             // all else that the token store may say of a token
+)
+
+// questionOf decides by the path that Vault will see, in every form, current and deprecated: decoded, and with the namespace of the header.
+// Where that is open it takes the worst for true: such a request goes to Vault all the same.
+func questionOf(decoded, namespace string) question {
+	suspect := func(s string) bool { return strings.Contains(s, "token") || strings.IndexByte(s, '%') >= 0 }
+	if !suspect(decoded) && !suspect(namespace) {
+		return unrelated
+	}
+	q := asked(settled(decoded))
+	if namespace != "" {
+		// To a Vault with namespaces the two are one path: "auth" before /v1/token/lookup-self may mean the same as /v1/auth/token/lookup-self.
+		q = max(q, asked(settled("/"+namespace+strings.TrimPrefix(settled(decoded), "/v1"))))
+	}
+	return q
 }
 
-// lookup forwards a question about a token that is asked with the auto-auth token.
-func (c *Cache) lookup(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	asked, _, err := takeBody(r, c.opt.MaxEntrySize)
-	if err != nil {
-		return err
+// asked is what a path asks, wherever the token store stands in it.
+func asked(p string) question {
+	const store = "/auth/token"
+	q := unrelated
+	for i := strings.Index(p, store+"/"); i >= 0; i = strings.Index(p, store+"/") {
+		p = p[i+len(store):]
+		switch {
+		case strings.HasPrefix(p, "/create"), strings.HasPrefix(p, "/roles"): // what is new, and what is no token
+		case strings.HasPrefix(p, "/accessors"):
+			q = max(q, accessors)
+		default: // lookups and renewals; the help of revoke-self has the token in it as well
+			q = itself
+		}
 	}
-	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
-		if err := conceal(resp, r.URL, asked, id.Token); err != nil {
+	return q
+}
+
+// settled is a decoded path as balancers and Vault's mux may make it: decoded again, and without empty segments and dots.
+func settled(p string) string {
+	for range 3 {
+		if !strings.Contains(p, "%") {
+			break
+		}
+		if decoded, err := url.PathUnescape(p); err == nil {
+			p = decoded
+		}
+	}
+	return path.Clean(p)
+}
+
+// send forwards a request. Whoever may use the listener may use the auto-auth token, but never read it: when it was lent to r, the answer
+// comes back without it.
+func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, inspect func(*http.Response) error) error {
+	if !id.Injected {
+		return c.vault.Forward(w, r, id, inspect)
+	}
+	m, q := c.maskOf(id), questionOf(r.URL.Path, r.Header.Get("X-Vault-Namespace"))
+	var body []byte
+	if q != unrelated {
+		var err error
+		if body, _, err = takeBody(r, c.opt.MaxEntrySize); err != nil {
 			return err
 		}
-		return c.pass(resp)
+		// The answer must be one that can be read, and all of it.
+		r.Header.Set("Accept-Encoding", "identity")
+		r.Header.Del("Range")
+	}
+	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
+		m.header(resp.Header)
+		if err := inspect(resp); err != nil {
+			return err
+		}
+		if q != unrelated && resp.Body != http.NoBody {
+			if err := conceal(resp, q, r.URL, body, id.Token); err != nil {
+				return err
+			}
+		}
+		m.body(resp)
+		return nil
 	})
 }
 
-// conceal takes the auto-auth token and its accessor out of the answer to a request. Whoever may use the listener may use the token, but never
-// read it. Vault may name it otherwise than it was sent (by the token inside a server-side consistent one, which works as well), so an answer
-// may hold no token but one that the client itself has named, in u or in the body asked.
-func conceal(resp *http.Response, u *url.URL, asked []byte, auto vault.Token) error {
+// conceal takes the auto-auth token and its accessor out of the answer to a question. Vault may name it otherwise than it was sent (by the token
+// inside a server-side consistent one, which works as well), so an answer may hold no token but one that the client itself has named, in u or
+// in the body sent.
+func conceal(resp *http.Response, q question, u *url.URL, sent []byte, auto vault.Token) error {
 	body, whole, err := readUpTo(resp.Body, resp.ContentLength, DefaultMaxEntrySize)
+	if err == nil && !whole && q == accessors && resp.Header.Get("Content-Encoding") == "" {
+		resp.Body = rejoin(body, resp.Body) // they are known, and masked in a stream of any length
+		return nil
+	}
 	_ = resp.Body.Close()
 	switch {
 	case err == nil && whole:
@@ -58,28 +130,33 @@ func conceal(resp *http.Response, u *url.URL, asked []byte, auto vault.Token) er
 	if err != nil {
 		return fmt.Errorf("an answer about the auto-auth token cannot be read: %w", err)
 	}
-	body, err = withoutToken(body, func(token string) bool {
+	rest, err := withoutToken(body, func(token string) bool {
 		return token != auto.Reveal() &&
-			(bytes.Contains(asked, []byte(token)) || strings.Contains(u.Path, token) || strings.Contains(u.RawQuery, token))
+			(bytes.Contains(sent, []byte(token)) || strings.Contains(u.Path, token) || strings.Contains(u.RawQuery, token))
 	})
 	if err != nil {
 		return fmt.Errorf("an answer about the auto-auth token cannot be edited: %w", err)
 	}
-	body = bytes.ReplaceAll(body, []byte(auto.Reveal()), nil) // wherever else it stands
+	resp.Body = io.NopCloser(bytes.NewReader(rest))
+	if resp.Header.Get("Content-Encoding") == "" && bytes.Equal(rest, body) {
+		return nil
+	}
 	resp.Header.Del("Content-Encoding")
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	resp.ContentLength = int64(len(body))
-	resp.TransferEncoding = nil
-	resp.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	resp.Header.Set("Content-Length", strconv.Itoa(len(rest)))
+	resp.ContentLength, resp.TransferEncoding = int64(len(rest)), nil
 	return nil
 }
 
-// withoutToken edits the two places where Vault puts a token that is not known: data of a lookup loses id and accessor, auth of a renewal has
-// them emptied. All other fields stay as they are. What is not of that shape is returned unchanged.
+// withoutToken edits the places where Vault puts a token that is not known: data of a lookup loses id and accessor, the help of lookup-self and
+// its like loses id, auth of a renewal has client_token and accessor emptied. All other fields stay as they are. What is not of that shape is
+// returned unchanged.
 func withoutToken(body []byte, known func(token string) bool) ([]byte, error) {
 	var top, data, auth map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil {
 		return body, nil
+	}
+	if wrapped := top["wrap_info"]; wrapped != nil && string(wrapped) != "null" {
+		return nil, ErrConcealed
 	}
 	holds := func(raw json.RawMessage) bool {
 		var token string
@@ -92,6 +169,10 @@ func withoutToken(body []byte, known func(token string) bool) ([]byte, error) {
 		delete(data, "accessor")
 		edited = true
 		top["data"], err = json.Marshal(data)
+	}
+	if holds(top["id"]) {
+		delete(top, "id")
+		edited = true
 	}
 	if err == nil && json.Unmarshal(top["auth"], &auth) == nil && holds(auth["client_token"]) {
 		auth["client_token"], auth["accessor"] = json.RawMessage(`""`), json.RawMessage(`""`)

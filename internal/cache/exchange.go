@@ -25,6 +25,7 @@ type exchange struct {
 	*Cache
 	offer  lease.Offer
 	flight *flight // nil when the request goes alone
+	mask   *mask   // nil unless it is sent with the auto-auth token, whoever has brought that
 }
 
 // lead forwards for everyone who waits on fl. r carries the flight's context; client is that of the leader's own client.
@@ -39,7 +40,7 @@ func (x *exchange) lead(w http.ResponseWriter, r *http.Request, id vault.Identit
 
 func (x *exchange) forward(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
 	x.offer.Sent, x.offer.Epoch = time.Now(), x.index.Epoch()
-	return x.vault.Forward(w, r, id, x.inspect)
+	return x.send(w, r, id, x.inspect)
 }
 
 // inspect keeps the answer if it may be kept, and lets those go on who wait for it.
@@ -79,6 +80,9 @@ func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duratio
 	plain, err := decoded(body, resp.Header.Get("Content-Encoding"), x.opt.MaxEntrySize)
 	if err != nil {
 		return nil, aloneFor, nil // in an encoding that is not ours to read
+	}
+	if x.mask.isIn(plain) {
+		return nil, aloneFor, nil // a hit is not masked
 	}
 	x.offer.RawHeader = resp.Header
 	x.offer.Answer = lease.Answer{Status: resp.StatusCode, Body: plain, Received: time.Now()}

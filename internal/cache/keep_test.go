@@ -115,7 +115,7 @@ func TestLargeAnswersStream(t *testing.T) {
 					resp.Body, resp.ContentLength = pr, length
 					return resp, nil
 				}, cache.Options{MaxEntrySize: maxSize})
-				begin := strings.Repeat("a", 2*maxSize)
+				begin := strings.Repeat("-", 2*maxSize)
 				go fmt.Fprint(pw, begin)
 				o := f.begin("/v1/secret/data/app")
 				if o.over() || o.Body.String() != begin {

@@ -23,9 +23,9 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 	case !whole:
 		eviction = lease.Eviction{Scope: lease.ScopeAll, Clear: true}
 	case !ok:
-		return c.vault.Forward(w, r, id, c.pass)
+		return c.send(w, r, id, c.pass)
 	}
-	err = c.vault.Forward(w, r, id, func(resp *http.Response) error {
+	err = c.send(w, r, id, func(resp *http.Response) error {
 		// Vault answers 400 when it fails halfway through what has many leases.
 		if mayHaveActed(resp.StatusCode) || (resp.StatusCode == http.StatusBadRequest && eviction.Scope >= lease.ScopePrefix) {
 			c.evict(eviction)
@@ -70,12 +70,11 @@ func (c *Cache) evict(e lease.Eviction) {
 // renew forwards a renewal. It is never answered from memory; a granted one moves the end of the entry it concerns
 // (hashicorp/vault#19684).
 func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	asked, _, err := takeBody(r, c.opt.MaxEntrySize)
-	if err != nil {
+	if _, _, err := takeBody(r, c.opt.MaxEntrySize); err != nil {
 		return err
 	}
 	sent := time.Now()
-	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
+	return c.send(w, r, id, func(resp *http.Response) error {
 		if isSecret(resp) {
 			body, whole, err := readUpTo(resp.Body, resp.ContentLength, c.opt.MaxEntrySize)
 			if err != nil {
@@ -84,11 +83,6 @@ func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity)
 			resp.Body = rejoin(body, resp.Body)
 			if plain, err := decoded(body, resp.Header.Get("Content-Encoding"), c.opt.MaxEntrySize); whole && err == nil {
 				c.index.Renewed(plain, sent)
-			}
-		}
-		if id.Injected && aboutToken(r.URL.Path) {
-			if err := conceal(resp, r.URL, asked, id.Token); err != nil {
-				return err
 			}
 		}
 		return c.pass(resp)

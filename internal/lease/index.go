@@ -319,6 +319,16 @@ func (x *Index) Lose(t vault.Token) {
 	x.flush()
 }
 
+// Accessor returns the accessor of a token in the tree; "" when the token is not in it, or is a batch token.
+func (x *Index) Accessor(t vault.Token) vault.Accessor {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := x.tokens[t.ID()]; n != nil {
+		return n.accessor
+	}
+	return ""
+}
+
 // Stats tells how much is held: entries, their bytes as counted against the limit, and tokens in the tree.
 func (x *Index) Stats() (entries int, size int64, tokens int) {
 	x.mu.Lock()

@@ -64,3 +64,19 @@ func wantStats(t testing.TB, x *lease.Index, entries, tokens int) {
 		t.Errorf("Stats() = %d entries, %d bytes, %d tokens; want %d entries and %d tokens", gotEntries, bytes, gotTokens, entries, tokens)
 	}
 }
+
+func TestAccessor(t *testing.T) {
+	x := lease.NewIndex(lease.Options{})
+	token := vault.NewToken("hvs.auto")
+	if got := x.Accessor(token); got != "" {
+		t.Errorf("accessor of an unknown token = %q", got)
+	}
+	x.Hold(token, "accessor.auto", "", time.Time{})
+	if got := x.Accessor(token); got != "accessor.auto" {
+		t.Errorf("accessor = %q, want accessor.auto", got)
+	}
+	x.Lose(token)
+	if got := x.Accessor(token); got != "" {
+		t.Errorf("accessor of a lost token = %q", got)
+	}
+}

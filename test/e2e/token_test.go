@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -64,47 +63,4 @@ func (p *proxy) whoAmI(t *testing.T, headers ...string) string {
 	}
 	t.Fatalf("capabilities = %v", data)
 	return ""
-}
-
-// Whoever may use the listener may use the auto-auth token, but not read it: every way to ask Vault for it comes back without.
-func TestInjectedTokenIsNotShown(t *testing.T) {
-	r := newAppRole(t, shared)
-	sink := t.TempDir() + "/token"
-	hcl := strings.Replace(caching(shared.Address, r), "  method", "  sink \"file\" { config = { path = \""+sink+"\" } }\n  method", 1)
-	p := startProxy(t, hcl)
-	eventually(t, "the sink has the token", func() bool { _, err := os.Stat(sink); return err == nil })
-	token := readFile(t, sink)
-	remember(token)
-	self, err := shared.Client().Auth().Token().Lookup(token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	accessor := self.Data["accessor"].(string)
-	for _, c := range []struct{ method, path, body string }{
-		{"GET", "/v1/auth/token/lookup-self", ""},
-		{"POST", "/v1/auth/token/lookup-self", ""},
-		{"GET", "/v1/auth%2Ftoken/lookup-self", ""},
-		{"POST", "/v1/auth/token/renew-self", "{}"},
-		{"PUT", "/v1/auth/token/renew-self", ""},
-		{"POST", "/v1/auth/token/lookup", "{}"},
-		{"POST", "/v1/auth/token/renew", "{}"},
-		{"POST", "/v1/auth/token/renew", `{"token":"` + token + `"}`},
-	} {
-		a := p.do(t, c.method, c.path, c.body)
-		for what, secret := range map[string]string{"token": token, "accessor": accessor} {
-			if strings.Contains(string(a.Body), secret) {
-				t.Errorf("%s %s (%d) shows the %s", c.method, c.path, a.Status, what)
-			}
-		}
-	}
-	if a := p.do(t, "GET", "/v1/auth/token/lookup-self", ""); a.secret(t).Data["policies"] == nil {
-		t.Errorf("lookup-self lost more than the token: %s", a.Body)
-	}
-	if a := p.do(t, "GET", "/v1/auth/token/lookup-self", "", "X-Vault-Wrap-TTL: 60s"); a.Status != http.StatusForbidden {
-		t.Errorf("a wrapped lookup-self of the injected token = %d, want 403: whoever unwraps it reads the token", a.Status)
-	}
-	own := newToken(t, shared)
-	if a := p.do(t, "GET", "/v1/auth/token/lookup-self", "", "X-Vault-Token: "+own.ClientToken); a.secret(t).Data["id"] != own.ClientToken {
-		t.Errorf("a client's own lookup-self was edited")
-	}
 }
