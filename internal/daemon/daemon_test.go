@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,6 +116,62 @@ func TestRun(t *testing.T) {
 				t.Errorf("the pid file is still there: %v", err)
 			}
 		})
+	}
+}
+
+// Clients that trickle, stop halfway, or vanish leave no goroutine behind (goleak): a stop right after them has nothing to wait for.
+func TestBadClients(t *testing.T) {
+	underWay := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		switch r.URL.Path {
+		case "/v1/hold":
+			underWay <- struct{}{}
+			<-r.Context().Done()
+		case "/v1/endless":
+			for {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}
+	}))
+	defer server.Close()
+	hcl := fmt.Sprintf("shutdown_timeout = \"10m\"\nvault { address = %q }\n", server.URL) +
+		strings.Replace(listenerAndCache, "tls_disable = true", "tls_disable = true\n  http_read_header_timeout = \"1s\"\n  http_read_timeout = \"1s\"", 1)
+	r := run(t, parse(t, hcl), daemon.Options{})
+	for range 10 {
+		for _, c := range []struct {
+			sends string
+			until func(net.Conn)
+		}{
+			{"", func(net.Conn) {}},
+			{"GET /v1/x HTTP/1.1\r\nX-Slow", func(net.Conn) {}},
+			{"POST /v1/x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nhalf", func(net.Conn) {}},
+			{"POST /v1/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }},
+			{"GET /v1/hold HTTP/1.1\r\nHost: h\r\n\r\n", func(net.Conn) { <-underWay }},
+			{"GET /v1/endless HTTP/1.1\r\nHost: h\r\n\r\n", func(c net.Conn) { _, _ = io.ReadFull(c, make([]byte, 1000)) }},
+		} {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, c.sends); err != nil {
+				t.Fatal(err)
+			}
+			c.until(conn)
+			if strings.HasPrefix(c.sends, "GET /v1/x") || strings.Contains(c.sends, "half") {
+				defer conn.Close() // stays open: the server has to end it
+			} else {
+				_ = conn.Close()
+			}
+		}
+	}
+	r.stop()
+	if err := <-r.done; err != nil { // after ten minutes, were a request still under way
+		t.Error(err)
 	}
 }
 

@@ -3,17 +3,13 @@ package upstream_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,6 +121,12 @@ func (c trio) want(t *testing.T, want string) {
 	}
 }
 
+// logged is what the log says when everything that was begun has settled.
+func (c trio) logged() string {
+	synctest.Wait()
+	return c.log.String()
+}
+
 func (c trio) run(t *testing.T) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -166,7 +168,7 @@ func TestFailover(t *testing.T) {
 					if got != tc.want+body || err != nil {
 						t.Errorf("answer %d %q, %v; want %s", status, got, err, tc.want+body)
 					}
-					if tc.want == "b" && (time.Since(start) != 0 || strings.Count(c.log.String(), "level=WARN") != 1) {
+					if tc.want == "b" && (time.Since(start) != 0 || strings.Count(c.logged(), "level=WARN") != 1) {
 						t.Errorf("it took %v; log: %s\nwant no wait and one warning", time.Since(start), c.log)
 					}
 					c.want(t, tc.want)
@@ -263,7 +265,7 @@ func TestReturn(t *testing.T) {
 		c.set("a.test", named("a", 200))
 		time.Sleep(11 * time.Second)
 		c.want(t, "a")
-		if log := c.log.String(); strings.Count(log, "level=INFO msg=\"going back to a preferred") != 1 {
+		if log := c.logged(); strings.Count(log, "level=INFO msg=\"going back to a preferred") != 1 {
 			t.Errorf("log: %s", log)
 		}
 	})
@@ -319,85 +321,6 @@ func TestALoginFailsOver(t *testing.T) {
 	})
 }
 
-// A dead Vault costs the first requests their retries and all others nothing; it is found again within a second or two.
-func TestCircuitBreaker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newTrio(t)
-		stop := c.run(t)
-		defer stop()
-		all := c.nodes
-		c.mu.Lock()
-		c.nodes = map[string]http.HandlerFunc{}
-		c.mu.Unlock()
-		_, _, err := c.ask("GET", "/v1/x", "")
-		var told interface{ ClientStatus() int }
-		if !errors.As(err, &told) || told.ClientStatus() != 503 || !errors.Is(err, upstream.ErrAway) {
-			t.Fatalf("Forward = %v, want the breaker's 503", err)
-		}
-		const want = "Vault at https://a.test, https://b.test, https://c.test cannot be reached; check that it runs"
-		start := time.Now()
-		for range 100 {
-			if _, _, err := c.ask("POST", "/v1/x", "body"); err == nil || !strings.Contains(err.Error(), want) {
-				t.Fatalf("Forward = %v", err)
-			}
-			if _, err := c.RenewSelf(t.Context(), "", vault.NewToken("hvs.x")); err == nil || errors.Is(err, vault.ErrRefused) {
-				t.Fatalf("RenewSelf = %v, want an error that is no refusal", err)
-			}
-		}
-		if d := time.Since(start); d != 0 {
-			t.Errorf("100 requests took %v", d)
-		}
-		time.Sleep(time.Minute)
-		c.mu.Lock()
-		c.nodes = all
-		c.mu.Unlock()
-		time.Sleep(2 * time.Second)
-		if got, _, err := c.ask("GET", "/v1/x", ""); got != "a" && got != "b" && got != "c" || err != nil {
-			t.Errorf("two seconds after Vault came back: %q, %v", got, err)
-		}
-		if log := c.log.String(); strings.Count(log, "requests are refused") != 1 || strings.Count(log, "can be reached again") != 1 {
-			t.Errorf("log: %s", log)
-		}
-	})
-}
-
-// A restart of Vault takes some seconds: retries bridge them, and so do answers that fail otherwise.
-func TestTheBreakerWaitsForSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newTrio(t)
-		all := c.nodes
-		c.mu.Lock()
-		c.nodes = map[string]http.HandlerFunc{}
-		c.mu.Unlock()
-		time.AfterFunc(2*time.Second, func() {
-			c.mu.Lock()
-			c.nodes = all
-			c.mu.Unlock()
-		})
-		if _, status, err := c.ask("POST", "/v1/x", "body"); status != 200 || err != nil {
-			t.Errorf("answer %d, %v", status, err)
-		}
-	})
-}
-
-// One client that leaves while a connection is made says nothing about Vault.
-func TestClientsThatLeaveDoNotOpenTheBreaker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newTrio(t)
-		c.fails = &net.OpError{Op: "dial", Err: context.Canceled}
-		c.set("a.test", nil)
-		for range 20 {
-			ctx, leave := context.WithCancel(t.Context())
-			leave()
-			_ = c.Forward(httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/x", nil).WithContext(ctx), vault.Identity{}, nil)
-			time.Sleep(time.Second)
-		}
-		if c.log.Len() > 0 {
-			t.Errorf("log: %s", c.log)
-		}
-	})
-}
-
 func TestSeveralAddresses(t *testing.T) {
 	several := []string{"https://me:secret@a.example:1", "unix:///run/vault.sock"}
 	for name, tc := range map[string]struct {
@@ -413,80 +336,4 @@ func TestSeveralAddresses(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Certificates expire and are replaced: what is new counts for new connections, and what cannot be read leaves things as they are.
-func TestTLSFilesAreReadAgain(t *testing.T) {
-	v, other := newTLSVault(t), newTLSVault(t)
-	var log bytes.Buffer
-	c, err := upstream.New(upstream.Settings{
-		Address: v.URL, CACert: v.ca, CAPath: v.caDir, ClientCert: v.cert, ClientKey: v.key,
-		Product: "Leasehold/1.2.3", Log: slog.New(slog.NewTextHandler(&log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.CloseIdleConnections)
-	presented := func() string {
-		w, err := ask(t, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return w.Header().Get("X-Serial")
-	}
-	v.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Serial", fmt.Sprintf("%x", sha256.Sum256(r.TLS.PeerCertificates[0].Raw)))
-	})
-	copyFile := func(to, from string) {
-		text, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		later := time.Now().Add(time.Hour) // whatever the file system's clock can tell apart
-		if err := os.Chtimes(to, later, later); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first := presented()
-	c.ReloadTLS()
-	if presented() != first || log.Len() > 0 {
-		t.Errorf("without a change: another certificate, or log %s", &log)
-	}
-	copyFile(v.cert, other.cert)
-	c.ReloadTLS()
-	c.ReloadTLS()
-	if presented() != first || strings.Count(log.String(), "level=WARN") != 1 {
-		t.Errorf("a certificate without its key: another certificate, or log %s", &log)
-	}
-	copyFile(v.key, other.key)
-	c.ReloadTLS()
-	if presented() == first || strings.Count(log.String(), "read again") != 1 {
-		t.Errorf("the whole pair: the old certificate, or log %s", &log)
-	}
-}
-
-func TestTLSFilesAreLookedAt(t *testing.T) {
-	ca := newTLSVault(t).ca
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		c, err := upstream.New(upstream.Settings{
-			CACert: ca, Transport: &cluster{}, Product: "Leasehold/1.2.3", Log: slog.New(slog.NewTextHandler(&log, nil)),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := trio{Client: c}.run(t)
-		later := time.Now().Add(time.Hour)
-		if err := os.Chtimes(ca, later, later); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(11 * time.Second)
-		stop()
-		if !strings.Contains(log.String(), "read again") {
-			t.Errorf("log: %s", &log)
-		}
-	})
 }
