@@ -61,7 +61,7 @@ type Vault struct {
 
 	HealthInterval time.Duration // health_check_interval: between looks at each of several addresses; 5s by default
 	PassRedirects  bool          // pass_redirects: redirects of Vault go to the client
-	RedirectHosts  []string      // redirect_hosts: where a redirect may lead beside the addresses; host, host:port or *.domain
+	RedirectHosts  []string      // redirect_hosts: where a redirect may lead beside the hosts and domains of the addresses; host, host:port or *.domain
 }
 
 // Retry is the retry block of the vault stanza.

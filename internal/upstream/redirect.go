@@ -6,8 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 const (
@@ -110,7 +113,8 @@ func (x *exchange) redirectedTo(resp *http.Response, at *node) *node {
 	return nil
 }
 
-// nodeAt returns the node at u's host, which from has named, nil when that may not see a token. An address of Vault's is trusted by host and port.
+// nodeAt returns the node at u's host, which from has named, nil when that may not see a token. Trusted are the hosts of Vault's addresses, at any
+// port, those of the same registered domain, and RedirectHosts.
 func (c *Client) nodeAt(u *url.URL, from *node) *node {
 	for _, known := range c.nodes.list {
 		if !known.overSocket() && hostPort(u) == hostPort(&known.origin) {
@@ -119,8 +123,12 @@ func (c *Client) nodeAt(u *url.URL, from *node) *node {
 			return &n
 		}
 	}
-	if from.overSocket() || !c.settings.trusts(u) {
-		return nil // the transport of a socket leads there, whatever the host
+	if from.overSocket() { // its transport leads to the socket, whatever the host
+		return nil
+	}
+	near := func(n *node) bool { return !n.overSocket() && related(n.origin.Hostname(), u.Hostname()) }
+	if !slices.ContainsFunc(c.nodes.list, near) && !c.settings.trusts(u) {
+		return nil
 	}
 	n := &node{origin: url.URL{Scheme: u.Scheme, Host: u.Host}, pools: from.pools}
 	var err error
@@ -128,6 +136,23 @@ func (c *Client) nodeAt(u *url.URL, from *node) *node {
 		return nil
 	}
 	return n
+}
+
+// related reports whether two host names are the same, or belong to one owner: to the same domain below a public suffix.
+func related(a, b string) bool {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	if a == b {
+		return true
+	}
+	if net.ParseIP(a) != nil || net.ParseIP(b) != nil {
+		return false
+	}
+	domain, err := publicsuffix.EffectiveTLDPlusOne(a)
+	if err != nil {
+		return false
+	}
+	other, err := publicsuffix.EffectiveTLDPlusOne(b)
+	return err == nil && domain == other
 }
 
 // trusts reports whether RedirectHosts names u's host.
@@ -172,6 +197,6 @@ func (w *warned) untrusted(log *slog.Logger, host string) {
 		w.hosts = map[string]bool{}
 	}
 	w.hosts[host] = true
-	log.Warn("Vault redirects to a host that is not one of its addresses, so that clients must follow by themselves; "+
+	log.Warn("Vault redirects to a host that is foreign to its addresses, so that clients must follow by themselves; "+
 		"name it in redirect_hosts of the vault stanza if it may see tokens", slog.String("host", host))
 }

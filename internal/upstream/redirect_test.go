@@ -78,7 +78,12 @@ func TestRedirects(t *testing.T) {
 		"outside of the domain":        {trusted: []string{"*.active.test"}, location: "https://active.test:8200" + sent},
 		"a name that ends like it":     {trusted: []string{"*.test"}, location: "https://active.eviltest" + sent},
 		"the address as a user name":   {location: "https://vault.test:8200@evil.test" + sent},
-		"Vault's own name, other port": {location: "https://vault.test:8201" + sent},
+		"Vault's own name, other port": {location: "https://vault.test:8201" + sent, followed: "https://vault.test:8201" + sent},
+		"within the domain":            {address: "https://vault.corp.test:8200", location: "https://active.corp.test:8200" + sent, followed: "https://active.corp.test:8200" + sent},
+		"below the domain's neighbour": {address: "https://vault.corp.test:8200", location: "https://active.other.test:8200" + sent},
+		"within a public suffix":       {address: "https://vault.co.uk:8200", location: "https://active.co.uk:8200" + sent},
+		"a neighbour's address":        {address: "https://10.0.0.1:8200", location: "https://10.0.0.2:8200" + sent},
+		"to the domain of a name":      {address: "https://vault:8200", location: "https://active:8200" + sent},
 		"from https to http":           {trusted: []string{"active.test"}, location: "http://active.test:8200" + sent},
 		"from http to https":           {address: "http://vault.test:8200", trusted: []string{"active.test"}, location: "https://active.test:8200" + sent, followed: "https://active.test:8200" + sent},
 		"to another scheme":            {trusted: []string{"active.test"}, location: "ftp://active.test:8200" + sent},
@@ -101,7 +106,8 @@ func TestRedirects(t *testing.T) {
 				tc.status = 307
 			}
 			to := &web{servers: map[string]http.HandlerFunc{
-				"https://vault.test:8200": sendTo(tc.status, tc.location), "http://vault.test:8200": sendTo(tc.status, tc.location),
+				strings.TrimSuffix(tc.address, "/base"): sendTo(tc.status, tc.location), "https://active.corp.test:8200": done, "https://active.other.test:8200": done,
+				"https://active.co.uk:8200": done, "https://10.0.0.2:8200": done, "https://active:8200": done,
 				"https://active.test:8200": done, "http://active.test:8200": done, "https://a.active.test:8200": done, "https://Active.test": done,
 				"https://[::1]:8200": done, "https://vault.test:8201": done, "https://evil.test": done, "https://active.eviltest": done,
 			}}

@@ -45,7 +45,7 @@ type Settings struct {
 	// How Forward deals with Vault.
 	Retry         Retry
 	PassRedirects bool     // redirects of Vault go to the client; so they do with VAULT_DISABLE_REDIRECTS=true
-	RedirectHosts []string // where redirects are followed to beside Vault's addresses: host, host:port or *.domain
+	RedirectHosts []string // where redirects are followed to beside the hosts and domains of Vault's addresses: host, host:port or *.domain
 	Consistency   Consistency
 	ForwardedFor  ForwardedFor
 }

@@ -65,8 +65,9 @@ func TestRedirectsAreFollowedInside(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %s %s", r.Method, r.RequestURI, r.Header.Get("X-Vault-Token"), body)
 	}))
 	t.Cleanup(active.Close)
+	location := strings.Replace(active.URL, "127.0.0.1", "localhost", 1) // another host than that of the standby
 	standby := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Location", active.URL+r.RequestURI)
+		w.Header().Set("Location", location+r.RequestURI)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}))
 	t.Cleanup(standby.Close)
@@ -82,14 +83,19 @@ listener "tcp" {
 }`, standby.URL, more))
 	}
 	ask := func(p *proxy) answer { return p.do(t, "PUT", "/v1/secret/x?a=1", "body", "X-Vault-Token: of-the-test") }
-	trusted := strings.TrimPrefix(active.URL, "http://")
+	trusted := strings.TrimPrefix(location, "http://")
 	if a := ask(run(fmt.Sprintf("redirect_hosts = [%q]", trusted))); a.Status != 200 || string(a.Body) != "PUT /v1/secret/x?a=1 of-the-test body" {
 		t.Errorf("trusted host: answer %d %s", a.Status, a.Body)
 	}
+	location = active.URL // the same host, at another port
+	if a := ask(run("")); a.Status != 200 || string(a.Body) != "PUT /v1/secret/x?a=1 of-the-test body" {
+		t.Errorf("the standby's own host: answer %d %s", a.Status, a.Body)
+	}
+	location = "http://" + trusted
 	for name, more := range map[string]string{
 		"untrusted": "", "passed on": fmt.Sprintf("redirect_hosts = [%q]\n pass_redirects = true", trusted),
 	} {
-		if a := ask(run(more)); a.Status != 307 || a.Header.Get("Location") != active.URL+"/v1/secret/x?a=1" {
+		if a := ask(run(more)); a.Status != 307 || a.Header.Get("Location") != location+"/v1/secret/x?a=1" {
 			t.Errorf("%s: answer %d to %s, want Vault's own 307", name, a.Status, a.Header.Get("Location"))
 		}
 	}
