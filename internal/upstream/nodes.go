@@ -119,7 +119,9 @@ func (ns *nodes) report(n *node, o outcome) *node {
 	switch o {
 	case answered:
 		ns.failures = 0
-		ns.standing[i] = standing{}
+		if n == ns.inUse.Load() { // what comes late from a node that was left is no news
+			ns.standing[i] = standing{}
+		}
 	case alive:
 		ns.failures = 0
 	case sealed:
