@@ -105,7 +105,24 @@ func (c *Client) API() (*api.Client, error) {
 type logins struct{ *Client }
 
 func (l logins) RoundTrip(r *http.Request) (*http.Response, error) {
-	return l.attempt(r, r.URL.RequestURI(), (*pools).forLogins)
+	if r.URL.Host != l.nodes.list[0].origin.Host { // vault/api follows a redirect
+		to := l.nodeAt(r.URL, l.nodes.inUse.Load())
+		if to == nil {
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return nil, fmt.Errorf("Vault redirects the login to %s, which is foreign to its addresses; name it in redirect_hosts of the vault stanza if it may see tokens", r.URL.Host)
+		}
+		return to.pools.Load().logins.RoundTrip(r)
+	}
+	resp, err := l.attempt(r, r.URL.RequestURI(), (*pools).forLogins)
+	if err == nil && resp.Request != nil { // vault/api's errors show its URL, which aim has made one for the wire alone
+		u := *r.URL
+		u.Scheme, u.Host = resp.Request.URL.Scheme, resp.Request.Host
+		resp.Request = r.WithContext(r.Context())
+		resp.Request.URL = &u
+	}
+	return resp, err
 }
 
 // attempt makes one try of r for the target t, and goes on to another node at once when the one in use cannot have acted.
