@@ -63,12 +63,17 @@ type Options struct {
 	MinBackoff time.Duration   // first pause after a failure, and least time between two logins; default 1 s
 	MaxBackoff time.Duration   // longest pause; default 5 min, never less than MinBackoff
 
+	// MinTokenTTL is the least life that Lasting's tokens have. A token that cannot be renewed is replaced when it has no more. 0 means no such bound.
+	MinTokenTTL time.Duration
+
 	ExitOnErr     bool // Run returns the error of the first login that fails, be it the first login or a later one
 	ExitAfterAuth bool // Run returns ErrDone when every sink has a token
 
 	Sinks     []Sink
 	Observers []Observer
 	Meter     Meter // nil: nothing is counted
+
+	Now func() time.Time // the wall clock, by which Vault ends tokens; nil means time.Now
 }
 
 // Manager holds one token and keeps it good. Its methods may be called from any goroutine.
@@ -82,12 +87,14 @@ type Manager struct {
 	slot    *slot
 	ready   chan struct{} // closed at the first token
 	revoked chan struct{} // capacity 1: tells Run that Invalidate emptied the slot
+	hurry   chan struct{} // capacity 1: tells Run that Lasting finds the token too short
 
 	// The rest belongs to the goroutine of Run.
 	held      Held        // zero Token: none
 	lost      vault.Token // what was held before, when nothing is
 	plan      plan
-	notBefore time.Time // of the next login
+	least     time.Duration // what the held token must have left for Lasting
+	notBefore time.Time     // of the next login
 	logins    backoff
 	renewals  backoff
 }
@@ -102,6 +109,9 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 		o.MaxBackoff = 5 * time.Minute
 	}
 	o.MaxBackoff = max(o.MaxBackoff, o.MinBackoff)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	client.SetMaxRetries(0)
 	m := &Manager{
 		client:   client,
@@ -111,6 +121,7 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 		slot:     newSlot(),
 		ready:    make(chan struct{}),
 		revoked:  make(chan struct{}, 1),
+		hurry:    make(chan struct{}, 1),
 		logins:   backoff{min: o.MinBackoff, max: o.MaxBackoff},
 		renewals: backoff{min: o.MinBackoff, max: o.MaxBackoff},
 	}
@@ -138,7 +149,9 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) Token() vault.Token { return m.slot.get() }
 
 // Await returns the current token, waiting for one until ctx ends.
-func (m *Manager) Await(ctx context.Context) (vault.Token, error) { return m.slot.await(ctx) }
+func (m *Manager) Await(ctx context.Context) (vault.Token, error) {
+	return m.slot.await(ctx, func(*occupant) bool { return true })
+}
 
 // Ready is closed when the first token is held.
 func (m *Manager) Ready() <-chan struct{} { return m.ready }

@@ -15,7 +15,10 @@ type plan struct {
 
 // planFor renews after two thirds of the life that began at from, less up to a tenth of that so that a fleet spreads out. What
 // cannot be renewed is replaced after 80 to 90 % of its life, as Vault Agent does.
+//
+// Times carry no monotonic reading: tokens end by the wall clock, also while this machine sleeps.
 func planFor(g vault.Grant, from time.Time) plan {
+	from = from.Round(0)
 	switch {
 	case g.TTL == 0:
 		return plan{} // does not expire (AUT-8)
@@ -43,5 +46,5 @@ func ending(from time.Time, ttl time.Duration) time.Time {
 	if ttl == 0 {
 		return time.Time{}
 	}
-	return from.Add(ttl)
+	return from.Round(0).Add(ttl)
 }

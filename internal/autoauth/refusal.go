@@ -76,10 +76,8 @@ func tokenGone(err error) bool {
 		return false
 	}
 	for _, reason := range e.reasons {
-		for _, words := range []string{"invalid token", "bad token", "token not found"} {
-			if strings.Contains(reason, words) {
-				return true
-			}
+		if vault.SaysTokenGone(reason) {
+			return true
 		}
 	}
 	return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"leasehold/internal/vault"
 )
@@ -12,51 +13,70 @@ import (
 // slot is where requests find the current token. The manager's goroutine puts tokens in; anyone may read, wait, or take out a
 // token that Vault no longer accepts.
 type slot struct {
-	token atomic.Pointer[vault.Token] // nil: none
+	now atomic.Pointer[occupant] // nil: none
 
-	mu      sync.Mutex    // orders changes of token and arrived; readers of token do without
-	arrived chan struct{} // closed while there is a token
+	mu      sync.Mutex    // orders changes of now and of changed; readers of now do without
+	changed chan struct{} // closed at the next change
 }
 
-func newSlot() *slot { return &slot{arrived: make(chan struct{})} }
+// occupant is a token, and until when something may be created under it: the zero time for always.
+type occupant struct {
+	token vault.Token
+	until time.Time
+}
+
+func newSlot() *slot { return &slot{changed: make(chan struct{})} }
 
 func (s *slot) get() vault.Token {
-	if t := s.token.Load(); t != nil {
-		return *t
+	if o := s.now.Load(); o != nil {
+		return o.token
 	}
 	return vault.Token{}
 }
 
-func (s *slot) put(t vault.Token) {
+func (s *slot) put(o occupant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.token.Swap(&t) == nil {
-		close(s.arrived)
+	s.change(&o)
+}
+
+// update is put for the token that is there already; one that was dropped meanwhile stays out.
+func (s *slot) update(o occupant) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.now.Load(); now != nil && now.token.Equal(o.token) {
+		s.change(&o)
 	}
+}
+
+func (s *slot) change(o *occupant) {
+	s.now.Store(o)
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // drop takes t out and reports whether it was there: of many callers that saw the same token fail, one gets true.
 func (s *slot) drop(t vault.Token) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := s.token.Load(); now == nil || !now.Equal(t) {
+	if now := s.now.Load(); now == nil || !now.token.Equal(t) {
 		return false
 	}
-	s.token.Store(nil)
-	s.arrived = make(chan struct{})
+	s.change(nil)
 	return true
 }
 
-func (s *slot) await(ctx context.Context) (vault.Token, error) {
+// await waits until there is a token that will do.
+func (s *slot) await(ctx context.Context, will func(*occupant) bool) (vault.Token, error) {
 	for {
 		s.mu.Lock()
-		arrived := s.arrived
+		changed := s.changed
 		s.mu.Unlock()
-		if t := s.get(); !t.IsZero() {
-			return t, nil
+		if o := s.now.Load(); o != nil && will(o) {
+			return o.token, nil
 		}
 		select {
-		case <-arrived:
+		case <-changed:
 		case <-ctx.Done():
 			return vault.Token{}, fmt.Errorf("wait for the auto-auth login: %w", context.Cause(ctx))
 		}

@@ -28,7 +28,7 @@ func (m *Manager) login(ctx context.Context) (state, error) {
 	if !m.pauseUntil(ctx, m.notBefore) {
 		return nil, nil
 	}
-	started := time.Now()
+	started := m.opts.Now()
 	a, err := m.askForToken(ctx)
 	if err == nil {
 		m.notBefore = started.Add(m.opts.MinBackoff)
@@ -45,7 +45,7 @@ func (m *Manager) login(ctx context.Context) (state, error) {
 	}
 	pause := m.logins.next()
 	m.log.Error("login failed", "error", err, "next_attempt_in", pause)
-	if !m.pauseUntil(ctx, time.Now().Add(pause)) {
+	if !m.pauseUntil(ctx, m.opts.Now().Add(pause)) {
 		return nil, nil
 	}
 	return m.login, nil
@@ -56,6 +56,13 @@ func (m *Manager) watch(ctx context.Context) (state, error) {
 	switch m.idle(ctx, m.plan.at) {
 	case stopped:
 		return nil, nil
+	case hurried:
+		if o := m.occupant(); m.lasts(&o) {
+			return m.watch, nil // it has been renewed since
+		}
+		if m.plan.renew {
+			return m.renew, nil
+		}
 	case due:
 		if m.plan.renew {
 			return m.renew, nil
@@ -67,7 +74,7 @@ func (m *Manager) watch(ctx context.Context) (state, error) {
 // renew tries once to prolong the held token. A failure gives the token up only if Vault says that it is gone: while Vault is
 // away, the token is still good for all its remaining life (hashicorp/vault#10918).
 func (m *Manager) renew(ctx context.Context) (state, error) {
-	started := time.Now()
+	started := m.opts.Now()
 	grant, err := m.askForRenewal(ctx)
 	switch {
 	case err == nil:
@@ -81,11 +88,14 @@ func (m *Manager) renew(ctx context.Context) (state, error) {
 	case errors.Is(err, vault.ErrRefused):
 		// Asking again would get the same answer: a policy without auth/token/renew-self is the usual reason.
 		m.plan = planFor(vault.Grant{TTL: m.held.Grant.TTL}, m.held.Expires.Add(-m.held.Grant.TTL))
-		m.log.Warn("token will not be renewed", "error", err, "accessor", m.held.Accessor, "next_login_in", time.Until(m.plan.at))
+		if o := m.occupant(); !m.lasts(&o) {
+			m.plan.at = m.opts.Now()
+		}
+		m.log.Warn("token will not be renewed", "error", err, "accessor", m.held.Accessor, "next_login_in", m.plan.at.Sub(m.opts.Now()))
 	default:
-		left := time.Until(m.held.Expires)
+		left := m.held.Expires.Sub(m.opts.Now())
 		pause := min(m.renewals.next(), max(left/2, m.opts.MinBackoff)) // more attempts, not fewer, as the end comes near
-		m.plan.at = time.Now().Add(pause)
+		m.plan.at = m.opts.Now().Add(pause)
 		m.log.Warn("renewal failed", "error", err, "accessor", m.held.Accessor, "next_attempt_in", pause, "token_ends_in", left)
 	}
 	return m.watch, nil
@@ -98,6 +108,7 @@ const (
 	stopped event = iota // ctx ended
 	due                  // the time came
 	lost                 // the held token ended
+	hurried              // it has too little left for what is to be created
 )
 
 // idle waits until at, the zero time being never, and sees to it that a held token which ends meanwhile is not used any longer.
@@ -109,7 +120,7 @@ func (m *Manager) idle(ctx context.Context, at time.Time) event {
 		}
 		var timer <-chan time.Time // nil: waits for ever
 		if !until.IsZero() {
-			timer = time.After(time.Until(until))
+			timer = time.After(min(until.Sub(m.opts.Now().Round(0)), maxWait))
 		}
 		select {
 		case <-ctx.Done():
@@ -119,6 +130,8 @@ func (m *Manager) idle(ctx context.Context, at time.Time) event {
 				m.lose("Vault no longer accepts it")
 				return lost
 			}
+		case <-m.hurry:
+			return hurried
 		case <-timer:
 			if m.expired() {
 				m.countFailure()
@@ -126,14 +139,19 @@ func (m *Manager) idle(ctx context.Context, at time.Time) event {
 				m.lose("it expired")
 				return lost
 			}
-			return due
+			if !m.opts.Now().Before(at) && !at.IsZero() {
+				return due
+			}
 		}
 	}
 }
 
+// maxWait bounds a wait: the wall clock may jump, or go on while the machine sleeps, and a timer does neither.
+const maxWait = 30 * time.Second
+
 // pauseUntil waits until at whatever becomes of the held token. It reports false when ctx ended.
 func (m *Manager) pauseUntil(ctx context.Context, at time.Time) bool {
-	if !time.Now().Before(at) {
+	if !m.opts.Now().Before(at) {
 		return ctx.Err() == nil
 	}
 	for {
@@ -147,7 +165,7 @@ func (m *Manager) pauseUntil(ctx context.Context, at time.Time) bool {
 }
 
 func (m *Manager) expired() bool {
-	return !m.held.Expires.IsZero() && !time.Now().Before(m.held.Expires)
+	return !m.held.Expires.IsZero() && !m.opts.Now().Before(m.held.Expires)
 }
 
 // hold makes the answer's token the current one.
@@ -160,12 +178,13 @@ func (m *Manager) hold(a answer, started time.Time) {
 	if !previous.Equal(h.Token) {
 		h.Previous, h.PreviousAlive = previous, alive
 	}
-	m.held, m.lost, m.plan = h, vault.Token{}, planFor(h.Grant, started)
+	m.held, m.lost, m.least = h, vault.Token{}, m.leastOf(h.Grant)
+	m.schedule(planFor(h.Grant, started))
 	m.renewals.reset()
 
 	// Observers first: no request may use a token that the lease index has not heard of.
 	m.announce()
-	m.slot.put(h.Token)
+	m.slot.put(m.occupant())
 	for _, w := range m.writers {
 		w.offer(h.Token)
 	}
@@ -187,12 +206,21 @@ func (m *Manager) prolong(g vault.Grant, started time.Time) {
 	if g.TTL == 0 {
 		m.plan = plan{at: started} // Vault has rounded down: what had an end keeps it
 	} else {
-		m.plan = planFor(vault.Grant{TTL: g.TTL, Renewable: g.Renewable && !capped}, started)
 		m.held.Grant, m.held.Expires = g, ending(started, g.TTL)
+		m.schedule(planFor(vault.Grant{TTL: g.TTL, Renewable: g.Renewable && !capped}, started))
+		m.slot.update(m.occupant())
 	}
 	m.held.Previous, m.held.PreviousAlive = vault.Token{}, false
 	m.announce()
 	m.log.With(m.plan.attr()).Info("token renewed", "accessor", m.held.Accessor, "ttl", g.TTL)
+}
+
+// schedule takes a plan; a login in good time for MinTokenTTL.
+func (m *Manager) schedule(p plan) {
+	if until := m.occupant().until; !p.renew && !until.IsZero() && until.Before(p.at) {
+		p.at = until
+	}
+	m.plan = p
 }
 
 // lose notes that the held token, already out of the slot, has ended.

@@ -71,11 +71,23 @@ func (v *fakeVault) Forward(w http.ResponseWriter, r *http.Request, id vault.Ide
 
 // fakeTokens records which tokens were called invalid.
 type fakeTokens struct {
-	mu   sync.Mutex
-	lost []string
+	mu      sync.Mutex
+	lost    []string
+	current vault.Token // zero: that of injected
 }
 
-func (f *fakeTokens) Token() vault.Token { return injected.Token }
+func (f *fakeTokens) Token() vault.Token {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current.IsZero() {
+		return injected.Token
+	}
+	return f.current
+}
+
+func (f *fakeTokens) Await(context.Context) (vault.Token, error) { return f.Token(), nil }
+
+func (f *fakeTokens) Lasting(context.Context) (vault.Token, error) { return f.Token(), nil }
 
 func (f *fakeTokens) Invalidate(t vault.Token) {
 	f.mu.Lock()

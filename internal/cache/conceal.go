@@ -83,7 +83,13 @@ func settled(p string) string {
 // comes back without it.
 func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, inspect func(*http.Response) error) error {
 	if !id.Injected {
-		return c.vault.Forward(w, r, id, inspect)
+		return c.vault.Forward(w, r, id, func(resp *http.Response) error {
+			c.tokenIsGone(resp, id)
+			return inspect(resp)
+		})
+	}
+	if c.replaced(id) && repeatable(r) {
+		return errTokenGone
 	}
 	m, q := c.maskOf(id), questionOf(r.URL.Path, r.Header.Get("X-Vault-Namespace"))
 	var body []byte
@@ -97,6 +103,9 @@ func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, 
 		r.Header.Del("Range")
 	}
 	return c.vault.Forward(w, r, id, func(resp *http.Response) error {
+		if c.tokenIsGone(resp, id) && !id.Repeated && c.tokens != nil && repeatable(r) {
+			return errTokenGone
+		}
 		m.header(resp.Header)
 		if err := inspect(resp); err != nil {
 			return err

@@ -24,9 +24,15 @@ const answerWithin = 30 * time.Second
 type exchange struct {
 	*Cache
 	offer  lease.Offer
-	flight *flight // nil when the request goes alone
-	mask   *mask   // nil unless it is sent with the auto-auth token, whoever has brought that
+	flight *flight      // nil when the request goes alone
+	mask   *mask        // nil unless it is sent with the auto-auth token, whoever has brought that
+	old    *lease.Entry // what the key has now: due to be replaced, or not wanted
+	wish   wish
+	note   string // for X-Cache-Reason, when a wish was not heeded
 }
+
+// errUnanswered stands for an answer that says no more than that Vault cannot, while there is an entry to answer with.
+var errUnanswered = errors.New("Vault could not answer")
 
 // lead forwards for everyone who waits on fl. r carries the flight's context; client is that of the leader's own client.
 func (x *exchange) lead(w http.ResponseWriter, r *http.Request, id vault.Identity, fl *flight, client context.Context) error {
@@ -40,12 +46,25 @@ func (x *exchange) lead(w http.ResponseWriter, r *http.Request, id vault.Identit
 
 func (x *exchange) forward(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
 	x.offer.Sent, x.offer.Epoch = time.Now(), x.index.Epoch()
-	return x.send(w, r, id, x.inspect)
+	err := x.send(w, r, id, x.inspect)
+	if err == nil || r.Context().Err() != nil || errors.Is(err, errTokenGone) {
+		return err
+	}
+	if x.flight != nil {
+		x.flight.fail()
+	}
+	if x.stale(w) {
+		return nil
+	}
+	return err
 }
 
 // inspect keeps the answer if it may be kept, and lets those go on who wait for it.
 func (x *exchange) inspect(resp *http.Response) error {
-	kept, alone, err := x.keep(resp)
+	if resp.StatusCode >= http.StatusInternalServerError && x.old != nil && x.wish != noCache && x.old.Remaining(time.Now()) >= time.Second {
+		return errUnanswered
+	}
+	kept, alone, reason, err := x.keep(resp)
 	if err != nil {
 		return err
 	}
@@ -55,13 +74,18 @@ func (x *exchange) inspect(resp *http.Response) error {
 	if kept == nil && alone > 0 {
 		x.alone.SetWithTTL(short(x.offer.Key), x.offer.Key, 1, alone)
 	}
-	return x.pass(resp)
+	if x.note != "" {
+		reason = x.note
+	}
+	x.mark(resp, missValue, reason)
+	return nil
 }
 
-// keep offers the answer to the index. alone is how long nobody should wait for the same request, since its answer will hardly be kept.
-func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duration, err error) {
+// keep offers the answer to the index. alone is how long nobody should wait for the same request, since its answer will hardly be kept; reason,
+// why it is not.
+func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duration, reason string, err error) {
 	if !isSecret(resp) {
-		return nil, aloneAfter(resp.StatusCode), nil
+		return nil, aloneAfter(resp.StatusCode), string(lease.NotASecret), nil
 	}
 	if x.flight != nil { // others wait too: an answer that stalls halfway may not hold them
 		stalled := time.AfterFunc(answerWithin, x.flight.cancel)
@@ -69,28 +93,31 @@ func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duratio
 	}
 	body, whole, err := readUpTo(resp.Body, resp.ContentLength, x.opt.MaxEntrySize)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the answer: %w", err)
+		return nil, 0, "", fmt.Errorf("read the answer: %w", err)
 	}
 	if !whole {
 		resp.Body = rejoin(body, resp.Body)
-		return nil, aloneFor, nil
+		return nil, aloneFor, "the answer is larger than max_entry_size", nil
 	}
 	_ = resp.Body.Close() // read to its end
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	plain, err := decoded(body, resp.Header.Get("Content-Encoding"), x.opt.MaxEntrySize)
 	if err != nil {
-		return nil, aloneFor, nil // in an encoding that is not ours to read
+		return nil, aloneFor, "the answer's encoding cannot be read", nil
 	}
 	if x.mask.isIn(plain) {
-		return nil, aloneFor, nil // a hit is not masked
+		return nil, aloneFor, "the answer tells the auto-auth token", nil // a hit is not masked
 	}
 	x.offer.RawHeader = resp.Header
 	x.offer.Answer = lease.Answer{Status: resp.StatusCode, Body: plain, Received: time.Now()}
 	e, verdict := x.index.Keep(x.offer)
-	if verdict == lease.Evicted || verdict == lease.Full {
-		return nil, 0, nil
+	switch {
+	case verdict.Kept():
+		return e, 0, "", nil
+	case verdict == lease.Evicted, verdict == lease.Full:
+		return nil, 0, string(verdict), nil
 	}
-	return e, aloneFor, nil
+	return nil, aloneFor, string(verdict), nil
 }
 
 // aloneAfter an answer that is no secret: what is missing or forbidden now may be made or allowed in a moment, and other errors say nothing at all.

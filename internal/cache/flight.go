@@ -25,6 +25,7 @@ type flight struct {
 	members    int  // whose client still waits, the leader included
 	leaderLeft bool // its client is gone; the handler goes on for the others
 	over       bool
+	failed     bool // Vault did not answer; read when done is closed
 }
 
 // join returns the flight of a key. The one for whom it was begun leads: it must call finish. ctx is the leader's; the flight keeps its values but
@@ -55,6 +56,13 @@ func (fl *flight) finish(e *lease.Entry) {
 	if e == nil && fl.leaderLeft {
 		fl.cancel()
 	}
+}
+
+// fail notes that Vault did not answer, before finish.
+func (fl *flight) fail() {
+	fl.all.mu.Lock()
+	defer fl.all.mu.Unlock()
+	fl.failed = fl.failed || !fl.over
 }
 
 // leave is called when a member's client is gone.

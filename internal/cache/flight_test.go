@@ -67,8 +67,8 @@ func TestIdenticalColdRequestsShareOneCall(t *testing.T) {
 			by[w.Header().Get("X-Cache")+" "+read(t, w).LeaseID]++
 		}
 		f.wantCalls(1)
-		if by["MISS db/creds/app/1"] != 1 || by["HIT db/creds/app/1"] != 199 {
-			t.Errorf("answers = %v, want 1 MISS and 199 HIT of one lease", by)
+		if by["MISS db/creds/app/1"] != 1 || by["COALESCED db/creds/app/1"] != 199 {
+			t.Errorf("answers = %v, want 1 MISS and 199 COALESCED of one lease", by)
 		}
 		if got := f.entries(); got != 1 {
 			t.Errorf("entries = %d, want 1", got)
@@ -167,7 +167,7 @@ func TestAFollowerLeavesAtOnce(t *testing.T) {
 		<-leader.done
 		<-stays.done
 		wantCache(t, leader.ResponseRecorder, "MISS")
-		wantCache(t, stays.ResponseRecorder, "HIT")
+		wantCache(t, stays.ResponseRecorder, "COALESCED")
 	})
 }
 
@@ -177,7 +177,7 @@ func TestAFlightSurvivesItsLeader(t *testing.T) {
 		leader, follower := f.begin("/v1/db/creds/app"), f.begin("/v1/db/creds/app")
 		leader.leave()
 		<-follower.done
-		wantCache(t, follower.ResponseRecorder, "HIT")
+		wantCache(t, follower.ResponseRecorder, "COALESCED")
 		<-leader.done
 		f.wantCalls(1)
 	})

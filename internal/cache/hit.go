@@ -11,12 +11,15 @@ import (
 
 // Header values are shared between answers; net/http does not change them.
 var (
-	hitValue  = []string{"HIT"}
-	missValue = []string{"MISS"}
+	hitValue       = []string{"HIT"}
+	missValue      = []string{"MISS"}
+	coalescedValue = []string{"COALESCED"} // kept while this request waited for the same one
+	bypassValue    = []string{"BYPASS"}    // not looked for in the cache
+	staleValue     = []string{"STALE"}     // due to be replaced, but Vault did not answer
 )
 
 // writeHit writes a stored answer with what is left of its lease. Date is net/http's own, in UTC.
-func writeHit(w http.ResponseWriter, e *lease.Entry, now time.Time, replay bool) {
+func writeHit(w http.ResponseWriter, e *lease.Entry, now time.Time, replay bool, how []string) {
 	a := e.Answer()
 	before, digits, after := a.Split()
 	var kept struct { // what w holds on to, in one allocation
@@ -34,7 +37,7 @@ func writeHit(w http.ResponseWriter, e *lease.Entry, now time.Time, replay bool)
 	age := strconv.AppendInt(b[:0], max(int64(now.Sub(a.Received)/time.Second), 0), 10)
 	both := string(strconv.AppendInt(age, int64(len(before)+len(digits)+len(after)), 10))
 	kept.values = [...]string{both[:len(age)], both[len(age):]}
-	h["X-Cache"] = hitValue
+	h["X-Cache"] = how
 	h["Age"] = kept.values[0:1:1]
 	h["Content-Length"] = kept.values[1:2:2]
 	w.WriteHeader(a.Status)

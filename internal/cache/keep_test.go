@@ -74,8 +74,9 @@ func TestWhatIsNeverKept(t *testing.T) {
 				if w.Code != want.StatusCode || tc.target != "/v1/auth/token/lookup" && !bytes.Equal(w.Body.Bytes(), body) {
 					t.Errorf("answer = %d %q, want Vault's own: %d %q", w.Code, w.Body, want.StatusCode, body)
 				}
-				if got := w.Header().Get("X-Cache"); (got == "MISS") != (want.StatusCode < 300) {
-					t.Errorf("X-Cache = %q with status %d", got, want.StatusCode)
+				how, why := w.Header().Get("X-Cache"), w.Header().Get("X-Cache-Reason")
+				if ok := want.StatusCode < 300; (how == "MISS" || how == "BYPASS") != ok || (why != "") != ok {
+					t.Errorf("X-Cache = %q, because %q, with status %d", how, why, want.StatusCode)
 				}
 			}
 			f.wantCalls(2)

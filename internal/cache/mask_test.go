@@ -178,7 +178,7 @@ func FuzzMask(f *testing.F) {
 			resp.Body, resp.ContentLength = io.NopCloser(&inPieces{whole, pieces}), int64(len(whole))
 			return resp, nil
 		}, cache.Options{})
-		fix.vault.room = 1 + int(room)
+		fix.vault.room, fix.tokens.current = 1+int(room), vault.NewToken(token)
 		if got := fix.do(vault.Identity{Token: vault.NewToken(token), Injected: true}, "GET", "/v1/sys/x", "").Body.Bytes(); !bytes.Equal(got, want) {
 			t.Errorf("the mask left\n%q, want\n%q", got, want)
 		}

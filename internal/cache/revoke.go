@@ -23,20 +23,24 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 	case !whole:
 		eviction = lease.Eviction{Scope: lease.ScopeAll, Clear: true}
 	case !ok:
-		return c.send(w, r, id, c.pass)
+		return c.send(w, r, id, c.bypass(aRevocation))
 	}
+	id.Repeated = true // it may name the token that it was lent: the next one is not meant
+	pass := c.bypass(aRevocation)
 	err = c.send(w, r, id, func(resp *http.Response) error {
 		// Vault answers 400 when it fails halfway through what has many leases.
 		if mayHaveActed(resp.StatusCode) || (resp.StatusCode == http.StatusBadRequest && eviction.Scope >= lease.ScopePrefix) {
 			c.evict(eviction)
 		}
-		return c.pass(resp)
+		return pass(resp)
 	})
 	if err != nil && !neverSent(err) {
 		c.evict(eviction)
 	}
 	return err
 }
+
+const aRevocation = "a revocation is Vault's to carry out"
 
 // maxRevocation is far more than a revocation needs. One that is too large to be read and that Vault accepts all the same empties the cache.
 const maxRevocation = 1 << 20
@@ -74,6 +78,7 @@ func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity)
 		return err
 	}
 	sent := time.Now()
+	pass := c.bypass("a renewal is Vault's to grant")
 	return c.send(w, r, id, func(resp *http.Response) error {
 		if isSecret(resp) {
 			body, whole, err := readUpTo(resp.Body, resp.ContentLength, c.opt.MaxEntrySize)
@@ -85,6 +90,6 @@ func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity)
 				c.index.Renewed(plain, sent)
 			}
 		}
-		return c.pass(resp)
+		return pass(resp)
 	})
 }

@@ -272,7 +272,7 @@ func TestRenewalsAlwaysGoToVault(t *testing.T) {
 			before, entries := l.vault.calls.Load(), l.entries()
 			for range 2 {
 				w := l.do(tc.id, tc.method, tc.target, tc.body)
-				wantCache(t, w, "MISS")
+				wantCache(t, w, "BYPASS")
 				if got := w.Body.String(); got != tc.answer {
 					t.Errorf("answer = %s, want Vault's own: %s", got, tc.answer)
 				}

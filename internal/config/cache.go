@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"leasehold/internal/vault"
 )
@@ -88,6 +90,24 @@ func (d *decoder) cache(s section) *Cache {
 		Pos:                s.pos,
 		ReportRemainingTTL: s.Bool("report_remaining_ttl"),
 		MaxEntrySize:       setting[int64](s.Settings, "max_entry_size"),
+		RenewAt:            setting[float64](s.Settings, "renew_at"),
+		RenewRate:          setting[float64](s.Settings, "renew_rate"),
+		ReplaceBefore:      setting[float64](s.Settings, "replace_before"),
+		RefreshAhead:       s.Bool("refresh_ahead"),
+		CacheNonRenewable:  s.Bool("cache_non_renewable"),
+		MinTokenTTL:        setting[time.Duration](s.Settings, "min_token_ttl"),
+		RevokeOnExit:       s.Bool("revoke_on_exit"),
+		MaxSize:            setting[int64](s.Settings, "max_size"),
+		MaxEntries:         max(setting[int](s.Settings, "max_entries"), 0),
+	}
+	if c.RenewAt == 0 {
+		d.fail(s.problem(s.place("renew_at"), "renew_at must be more than 0: renewals would never end", "write for example renew_at = 0.67"))
+	}
+	if c.MaxSize == 0 {
+		c.MaxSize = defaultMaxSize
+	}
+	for _, b := range typed(s.blocks["rule"], ruleKeys) {
+		c.Rules = append(c.Rules, d.rule(b, c))
 	}
 	for i, b := range typed(s.blocks["persist"], persistKeys) {
 		c.Persist = d.persist(b)
@@ -96,6 +116,57 @@ func (d *decoder) cache(s section) *Cache {
 		}
 	}
 	return c
+}
+
+// rule reads a rule of c, whose own keys have been read.
+func (d *decoder) rule(b block, c *Cache) Rule {
+	s := d.section("cache.rule", b, ruleKeys)
+	d.idleLabels(s, b, 1)
+	r := Rule{
+		Pos: s.pos, Path: s.String("path"), Cache: s.Bool("cache"),
+		CacheNonRenewable: c.CacheNonRenewable, RefreshAhead: c.RefreshAhead, ReplaceBefore: c.ReplaceBefore,
+	}
+	if r.Path == "" && len(b.labels) > 0 {
+		r.Path = b.labels[0]
+	}
+	r.Path = strings.TrimPrefix(strings.TrimPrefix(r.Path, "/"), "v1/")
+	if text := brokenPattern(r.Path); text != "" {
+		d.fail(s.problem(s.place("path"), text, `write for example rule "database/creds/*" { ... }`))
+	}
+	for _, earlier := range c.Rules {
+		if earlier.Path == r.Path {
+			d.warn(s.problem(s.pos, fmt.Sprintf("rule %q has no effect: the one at line %d holds", clip(r.Path), earlier.Pos.Line), "remove one of them"))
+		}
+	}
+	for key := range s.at {
+		switch {
+		case key != "path" && key != "cache" && !r.Cache:
+			d.warn(s.problem(s.at[key], "rule."+key+" has no effect with cache = false", "remove it"))
+		case key == "cache_non_renewable":
+			r.CacheNonRenewable = s.Bool(key)
+		case key == "refresh_ahead":
+			r.RefreshAhead = s.Bool(key)
+		case key == "replace_before":
+			r.ReplaceBefore = setting[float64](s.Settings, key)
+		}
+	}
+	return r
+}
+
+// brokenPattern says what is wrong with the path of a rule; "" when nothing is.
+func brokenPattern(path string) string {
+	if path == "" {
+		return "a rule needs the path that it is for"
+	}
+	if strings.Contains(strings.TrimSuffix(path, "*"), "*") {
+		return fmt.Sprintf("rule %q: * stands for anything, and only at the end of a path", clip(path))
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment != "+" && strings.Contains(segment, "+") {
+			return fmt.Sprintf("rule %q: + stands for a whole segment", clip(path))
+		}
+	}
+	return ""
 }
 
 func (d *decoder) persist(b block) *Persist {

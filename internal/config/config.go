@@ -15,9 +15,13 @@ const (
 	defaultMaxRequestSize = 32 << 20 // bytes, as Vault's server has it
 	defaultMaxEntrySize   = 1 << 20  // bytes
 	defaultRetries        = 12
-	defaultMaxReplaySize  = 32 << 20 // bytes
-	defaultMaxConcurrent  = 4096     // requests of one listener
-	defaultMaxHeaderSize  = 1 << 20  // bytes, as Vault's server has it
+	defaultMaxReplaySize  = 32 << 20  // bytes
+	defaultMaxConcurrent  = 4096      // requests of one listener
+	defaultMaxHeaderSize  = 1 << 20   // bytes, as Vault's server has it
+	defaultRenewAt        = 0.67      // of a life
+	defaultRenewRate      = 500.0     // renewals a second
+	defaultReplaceBefore  = 0.1       // of a life
+	defaultMaxSize        = 512 << 20 // bytes
 	defaultTokenJWT       = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 )
 
@@ -160,6 +164,27 @@ type Cache struct {
 	ReportRemainingTTL bool     // report_remaining_ttl: answer with the seconds a lease has left; true by default
 	MaxEntrySize       int64    // max_entry_size: bytes of one kept answer; 1 MiB by default
 	Persist            *Persist // nil means memory only
+
+	RenewAt           float64       // renew_at: share of a life after which it is renewed; 0.67 by default
+	RenewRate         float64       // renew_rate: renewals a second toward Vault, at most; 500 by default, 0 means no limit
+	ReplaceBefore     float64       // replace_before: share of a life before its end at which what cannot be extended is replaced; 0.1 by default
+	RefreshAhead      bool          // refresh_ahead: replace it in the background
+	CacheNonRenewable bool          // cache_non_renewable: keep leases that cannot be renewed
+	MinTokenTTL       time.Duration // min_token_ttl: nothing is created under an auto-auth token with less to live; 0, the default, means no such bound
+	RevokeOnExit      bool          // revoke_on_exit
+	MaxSize           int64         // max_size: bytes of all that is kept; 512 MiB by default, -1 means no limit
+	MaxEntries        int           // max_entries; 0, the default, means no limit
+	Rules             []Rule        // in file order: the first that matches holds
+}
+
+// Rule is a rule block of a cache. What it leaves open is the cache stanza's.
+type Rule struct {
+	Pos               Pos
+	Path              string // without /v1/: "+" stands for one segment, "*" at the end for anything
+	Cache             bool   // false: such requests pass
+	CacheNonRenewable bool
+	RefreshAhead      bool
+	ReplaceBefore     float64
 }
 
 // Persist is the persist block of a cache.

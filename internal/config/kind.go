@@ -27,6 +27,8 @@ var (
 	backoff  = kind{want: "a duration", example: `"30s"`, zero: time.Duration(0), read: readSignedDuration}
 	size     = kind{want: "a number of bytes", example: `"1MiB"`, zero: int64(0), read: readSize}
 	limit    = kind{want: "a number of bytes, or -1 for no limit", example: `"32MiB"`, zero: int64(0), read: readLimit}
+	share    = kind{want: "a share from 0 up to, but not, 1", example: "0.67", zero: 0.0, read: readShare}
+	perSec   = kind{want: "a number a second, or -1 for no limit", example: "100", zero: 0.0, read: readRate}
 	fileMode = kind{want: "octal permission bits up to 0777", example: `"0640"`, zero: writtenMode{}, read: readMode}
 	account  = kind{want: "a name or a number", example: `"app"`, zero: "", read: readAccount}
 	tokenUse = kind{example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
@@ -161,6 +163,33 @@ func times[T ~int64](n int64, unit T) (T, bool) {
 func readSize(v value) (any, bool) {
 	n, ok := parseSize(v)
 	return n, ok && n >= 0
+}
+
+// readShare takes 0.67 as well as "67%".
+func readShare(v value) (any, bool) {
+	n, percent, ok := parseFloat(v)
+	if percent {
+		n /= 100
+	}
+	return n, ok && n >= 0 && n < 1
+}
+
+// readRate reads every negative number as 0, no limit.
+func readRate(v value) (any, bool) {
+	n, percent, ok := parseFloat(v)
+	return max(n, 0), ok && !percent
+}
+
+func parseFloat(v value) (n float64, percent, ok bool) {
+	var written string
+	switch data := v.data.(type) {
+	case number:
+		written = string(data)
+	case string:
+		written, percent = strings.CutSuffix(strings.TrimSpace(data), "%")
+	}
+	n, err := strconv.ParseFloat(written, 64)
+	return n, percent, err == nil && !math.IsNaN(n) && !math.IsInf(n, 0)
 }
 
 // readLimit reads every negative number as -1, no limit, like Vault.

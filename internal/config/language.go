@@ -84,7 +84,17 @@ var apiProxyKeys = table{
 var cacheKeys = table{
 	"persist":              {block: single},
 	"report_remaining_ttl": {kind: boolean, preset: true},                                 // ours
-	"max_entry_size":       {kind: size, preset: int64(defaultMaxEntrySize), floor: true}, // ours
+	"max_entry_size":       {kind: size, preset: int64(defaultMaxEntrySize), floor: true}, // ours, as all up to rule
+	"renew_at":             {kind: share, preset: defaultRenewAt},
+	"renew_rate":           {kind: perSec, preset: defaultRenewRate},
+	"replace_before":       {kind: share, preset: defaultReplaceBefore, example: "0.1"},
+	"refresh_ahead":        {kind: boolean},
+	"cache_non_renewable":  {kind: boolean},
+	"min_token_ttl":        {kind: duration},
+	"revoke_on_exit":       {kind: boolean},
+	"max_size":             {kind: limit, preset: int64(defaultMaxSize), example: `"512MiB"`},
+	"max_entries":          {kind: whole},
+	"rule":                 {block: several},
 
 	"cache_static_secrets":            {kind: boolean, standing: refused, remedy: "set it to false: static secrets pass through uncached"},
 	"disable_caching_dynamic_secrets": {kind: boolean},
@@ -96,6 +106,14 @@ var cacheKeys = table{
 	"use_auto_auth_token": {kind: tokenUse, standing: deprecated, remedy: "write it in an api_proxy stanza"},
 	"enforce_consistency": consistencyKeys["enforce_consistency"],
 	"when_inconsistent":   consistencyKeys["when_inconsistent"],
+}
+
+var ruleKeys = table{
+	"path":                {kind: text},
+	"cache":               {kind: boolean, preset: true},
+	"cache_non_renewable": {kind: boolean},
+	"refresh_ahead":       {kind: boolean},
+	"replace_before":      {kind: share, example: "0.1"},
 }
 
 var persistKeys = table{

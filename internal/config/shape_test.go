@@ -139,7 +139,7 @@ func TestEveryKeyThatWorksArrives(t *testing.T) {
 			Consistency: config.ConsistencyForward, XForwardedFor: config.ForwardedForAppend,
 		},
 		Cache: &config.Cache{
-			Pos: at(65, 1), MaxEntrySize: 512 << 10,
+			Pos: at(65, 1), MaxEntrySize: 512 << 10, RenewAt: 0.67, RenewRate: 500, ReplaceBefore: 0.1, MaxSize: 512 << 20,
 			Persist: &config.Persist{
 				Pos: at(69, 3), Type: "kubernetes", Path: "/vault/agent-cache", KeepAfterImport: true, ExitOnErr: true,
 				ServiceAccountTokenFile: "/var/run/token",

@@ -13,7 +13,6 @@ import (
 
 	"leasehold/internal/autoauth"
 	"leasehold/internal/config"
-	"leasehold/internal/lease"
 	"leasehold/internal/listener"
 	"leasehold/internal/router"
 	"leasehold/internal/vault"
@@ -71,7 +70,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 		})
 	}
 	g.Go(func() error { return p.upstream.Run(ctx) })
-	g.Go(func() error { return lease.NewClock(p.index, p.upstream, o.Log, p.meters.Renewal).Run(ctx) })
+	g.Go(func() error { return p.clock().Run(ctx) })
 	if p.tokens != nil {
 		g.Go(func() error { return p.tokens.Run(ctx) })
 	}

@@ -90,9 +90,17 @@ func (p *parts) build(o Options) (err error) {
 }
 
 func (p *parts) newIndex() *lease.Index {
-	o := lease.Options{Log: p.log, OnFull: func() {
-		p.log.Warn("the cache is full: new leases pass through without being kept", slog.Int64("bytes", lease.DefaultMaxBytes))
+	o := lease.Options{Log: p.log, OnFull: func(first bool) {
+		p.meters.Full()
+		if first {
+			entries, size, _ := p.index.Stats()
+			p.log.Warn("the cache is full: new leases pass through without being kept; raise max_size or max_entries",
+				slog.Int("entries", entries), slog.Int64("bytes", size))
+		}
 	}}
+	if c := p.cfg.Cache; c != nil {
+		o.MaxBytes, o.MaxEntries, o.RenewAt, o.Rules = c.MaxSize, c.MaxEntries, c.RenewAt, rules(c)
+	}
 	if a := p.cfg.AutoAuth; a != nil && a.Method.Type == "approle" {
 		o.AutoAuthPath = a.Method.MountPath + "/login/"
 	}
@@ -100,6 +108,29 @@ func (p *parts) newIndex() *lease.Index {
 		o.Journal = journal{p.state}
 	}
 	return lease.NewIndex(o)
+}
+
+// rules are those of the configuration, and the cache stanza itself for all other paths.
+func rules(c *config.Cache) []lease.Rule {
+	var all []lease.Rule
+	for _, r := range c.Rules {
+		all = append(all, lease.Rule{
+			Path: r.Path, Pass: !r.Cache, NonRenewable: r.CacheNonRenewable, RefreshAhead: r.RefreshAhead, ReplaceBefore: r.ReplaceBefore,
+		})
+	}
+	return append(all, lease.Rule{NonRenewable: c.CacheNonRenewable, RefreshAhead: c.RefreshAhead, ReplaceBefore: c.ReplaceBefore})
+}
+
+// clock renews what the index holds.
+func (p *parts) clock() *lease.Clock {
+	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh}
+	if p.cfg.Cache != nil {
+		o.RenewRate = p.cfg.Cache.RenewRate
+	}
+	if p.tokens != nil {
+		o.OnGone = p.tokens.Invalidate
+	}
+	return lease.NewClock(p.index, p.upstream, p.log, o)
 }
 
 // close ends what build began, whole or in part.

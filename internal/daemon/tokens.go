@@ -29,6 +29,9 @@ func (p *parts) manager(o Options, last vault.Token) (*autoauth.Manager, error) 
 		Namespace: vault.CanonicalNamespace(p.cfg.Vault.Namespace), ExitAfterAuth: p.cfg.ExitAfterAuth,
 		Observers: []autoauth.Observer{p.held}, Meter: p.meters,
 	}
+	if p.cfg.Cache != nil {
+		options.MinTokenTTL = p.cfg.Cache.MinTokenTTL
+	}
 	if p.cfg.AutoAuth == nil {
 		p.held.namespace = options.Namespace
 		return autoauth.NewManager(client, static.New(o.Token), p.log, options), nil

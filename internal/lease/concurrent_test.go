@@ -79,7 +79,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			return vault.Grant{TTL: time.Hour, Renewable: true}, nil
 		}
 	}}
-	clock.Go(func() { _ = lease.NewClock(x, f, slog.New(slog.DiscardHandler), nil).Run(ctx) })
+	clock.Go(func() { _ = lease.NewClock(x, f, slog.New(slog.DiscardHandler), lease.ClockOptions{}).Run(ctx) })
 
 	token := func(i int) string { return fmt.Sprintf("hvs.%d", i%4) }
 	leaseID := func(i int) string { return fmt.Sprintf("aws/creds/%d/x", i) }

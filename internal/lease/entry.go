@@ -41,7 +41,7 @@ type Field struct {
 var transfer = map[string]bool{
 	"Age": true, "Connection": true, "Content-Encoding": true, "Content-Length": true, "Date": true, "Keep-Alive": true,
 	"Set-Cookie": true, "Proxy-Authenticate": true, "Proxy-Connection": true, "Te": true, "Trailer": true, "Transfer-Encoding": true,
-	"Upgrade": true, "X-Cache": true,
+	"Upgrade": true, "X-Cache": true, "X-Cache-Reason": true,
 }
 
 func newHeader(h http.Header) *Header {
@@ -91,8 +91,35 @@ type Entry struct {
 	life      time.Duration
 	end       atomic.Int64 // Unix nanoseconds by the wall clock, since Vault ends leases by it; 0 once removed
 	attempts  int          // renewals failed in a row
-	last      bool         // cannot be extended further
+	rule      *Rule
+	request   *Request // what brings a successor; nil unless the rule says RefreshAhead
 	alarm     alarm
+	last      bool        // cannot be extended further
+	replaced  bool        // its key answers with another: it is not extended, and lives on for those who hold it
+	due       atomic.Bool // to be replaced, although it is still good
+	hit       atomic.Bool // since its last renewal; only kept when the rule says RefreshAhead
+}
+
+// Request is what is sent again to replace an entry before it ends. It may hold secrets.
+type Request struct {
+	Method string
+	Target string // path and query as the client sent them
+	Header http.Header
+	Body   []byte
+}
+
+func (r *Request) size() int64 {
+	if r == nil {
+		return 0
+	}
+	n := len(r.Method) + len(r.Target) + len(r.Body) + requestOverhead
+	for name, values := range r.Header {
+		n += len(name) + 64
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return int64(n)
 }
 
 // Answer returns what Vault answered when the entry was kept.
@@ -103,13 +130,35 @@ func (e *Entry) Remaining(now time.Time) time.Duration {
 	return time.Duration(e.end.Load() - now.UnixNano())
 }
 
-// size is what an entry is counted as: its own bytes and a measured allowance for its place in maps and heap.
-func (e *Entry) size() int64 {
-	return int64(len(e.answer.Body)+len(e.path)+2*len(e.leaseID)) + entryOverhead
+// Due reports whether the entry, still good, is to be replaced: it cannot be extended, and nears its end.
+func (e *Entry) Due() bool { return e.due.Load() }
+
+// Touch notes a hit, for entries that are refreshed ahead.
+func (e *Entry) Touch() {
+	if e.request != nil && !e.hit.Load() { // a load first: a hit must not take the cache line from other cores
+		e.hit.Store(true)
+	}
 }
 
-// entryOverhead is the memory of an entry beyond its texts: 370 bytes measured at 100,000 leases, and some to be on the safe side.
-const entryOverhead = 480
+// Request returns what brings a successor, and the token to send it with; nil when the entry is not refreshed ahead. Neither must be changed.
+func (e *Entry) Request() (*Request, vault.Token) {
+	if e.request == nil {
+		return nil, vault.Token{}
+	}
+	return e.request, e.owner.token
+}
+
+// size is what an entry is counted as: its own bytes and a measured allowance for its place in maps and heap.
+func (e *Entry) size() int64 {
+	return int64(len(e.answer.Body)+len(e.path)+2*len(e.leaseID)) + entryOverhead + e.request.size()
+}
+
+// Overheads are the memory beyond the texts, as measured at 100,000 leases, and some to be on the safe side.
+const (
+	entryOverhead   = 512
+	nodeOverhead    = 512
+	requestOverhead = 256
+)
 
 // node is a token in the tree: a cached token, or an auto-auth token.
 type node struct {
@@ -123,5 +172,10 @@ type node struct {
 	entry     *Entry // nil when there is no answer to serve: an auto-auth token, or a login that was cleared or nears its max TTL
 	origin    string // the path of its login inside the namespace, with a slash at the end; "" when unknown
 	auto      bool   // the current auto-auth token
+	ends      int64  // Unix nanoseconds: a token that was set aside is not renewed, and what hangs on it ends with it; 0 when not known
 	alarm     alarm  // when a token without an entry ends; never set for the current auto-auth token
+}
+
+func (n *node) size() int64 {
+	return int64(len(n.token.Reveal())+len(n.accessor)+len(n.origin)) + nodeOverhead
 }

@@ -231,8 +231,12 @@ func (x *Index) unlink(e *Entry) {
 	e.end.Store(0)
 	x.forget(e.recordID())
 	x.dropAlarm(&e.alarm)
+	if cancel := x.renewing[e]; cancel != nil {
+		cancel()
+	}
 	x.bytes -= e.size()
 	x.entries--
+	x.full = x.full && (x.bytes > x.opt.MaxBytes/10*9 || x.entries > x.opt.MaxEntries/10*9)
 }
 
 // removeNode takes a token and everything below it. It does not recurse: a chain of child tokens may be of any length.
@@ -258,6 +262,7 @@ func (x *Index) removeNode(root *node) {
 		}
 		n.children, n.leases = nil, nil
 		x.dropAlarm(&n.alarm)
+		x.bytes -= n.size()
 		delete(x.tokens, n.id)
 		if x.byAccessor[n.accessor] == n {
 			delete(x.byAccessor, n.accessor)

@@ -2,9 +2,12 @@ package lease
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +24,11 @@ const DefaultMaxBytes = 512 << 20
 
 // Options tune an Index; the zero value is production.
 type Options struct {
-	MaxBytes int64  // 0 means DefaultMaxBytes
-	OnFull   func() // called once, outside of locks, when a lease is first not kept for want of room; may be nil
+	MaxBytes   int64            // everything counted; 0 means DefaultMaxBytes, less than 0 no limit
+	MaxEntries int              // 0 means no limit
+	OnFull     func(first bool) // called, outside of locks, for each lease that is not kept for want of room; first since there was some. May be nil
+	RenewAt    float64          // share of a life after which it is renewed; 0 means DefaultRenewAt
+	Rules      []Rule           // the first that matches a path holds; the last should match every path. None: one with the defaults
 
 	AutoAuthPath string // of the auto-auth login, such as "auth/approle/login/": what is revoked by it takes the token; "" when unknown
 
@@ -33,7 +39,8 @@ type Options struct {
 // Index owns all entries: by key, by lease id, by token, by accessor, and the tree of tokens. Removal is synchronous and takes the
 // whole subtree. It makes no network call and is safe for concurrent use; a hit takes one shard's read lock.
 type Index struct {
-	opt Options
+	opt   Options
+	rules []Rule // the last matches everything
 
 	mu         sync.Mutex // guards everything below but the shards, which it is taken before
 	tokens     map[vault.TokenID]*node
@@ -45,8 +52,10 @@ type Index struct {
 	header     *Header // the last one stored: Vault's answers nearly all have the same
 	bytes      int64
 	entries    int
-	fullOnce   sync.Once
-	changes    map[[sha256.Size]byte][]byte // for the journal: records to be written, nil for those to be removed
+	full       bool                          // has been, since there was room for another tenth
+	renewing   map[*Entry]context.CancelFunc // renewals under way: what is removed needs none
+	ready      alarms                        // renewals that are due, by the end of what they renew
+	changes    map[[sha256.Size]byte][]byte  // for the journal: records to be written, nil for those to be removed
 
 	flushing sync.Mutex // held while the journal is written; taken before mu
 
@@ -62,17 +71,31 @@ type shard struct {
 
 // NewIndex returns an empty index.
 func NewIndex(opt Options) *Index {
-	if opt.MaxBytes == 0 {
+	switch {
+	case opt.MaxBytes == 0:
 		opt.MaxBytes = DefaultMaxBytes
+	case opt.MaxBytes < 0:
+		opt.MaxBytes = math.MaxInt64
+	}
+	if opt.MaxEntries <= 0 {
+		opt.MaxEntries = math.MaxInt
+	}
+	if opt.RenewAt == 0 {
+		opt.RenewAt = DefaultRenewAt
 	}
 	x := &Index{
 		opt:        opt,
+		rules:      slices.Clone(opt.Rules),
+		renewing:   map[*Entry]context.CancelFunc{},
 		tokens:     map[vault.TokenID]*node{},
 		byAccessor: map[vault.Accessor]*node{},
 		byLease:    map[vault.LeaseID]*Entry{},
 		namespaces: map[vault.Namespace]bool{},
 		changes:    map[[sha256.Size]byte][]byte{},
 		wake:       make(chan struct{}, 1),
+	}
+	if n := len(x.rules); n == 0 || x.rules[n-1].Path != "" {
+		x.rules = append(x.rules, Rule{ReplaceBefore: DefaultReplaceBefore})
 	}
 	for i := range x.shard {
 		x.shard[i].byKey = map[Key]*Entry{}
@@ -82,7 +105,7 @@ func NewIndex(opt Options) *Index {
 
 func (x *Index) shardOf(k *Key) *shard { return &x.shard[binary.LittleEndian.Uint64(k[:8])%shards] }
 
-// Get returns the living entry of a key, or nil. It does not allocate.
+// Get returns the living entry of a key, or nil; one that is due to be replaced as well, since it is still good. It does not allocate.
 func (x *Index) Get(k *Key, now time.Time) *Entry {
 	s := x.shardOf(k)
 	s.mu.RLock()
@@ -107,37 +130,45 @@ type Offer struct {
 	Answer    Answer
 	RawHeader map[string][]string
 	Sent      time.Time // when the request left: the life of a lease is counted from here, to be on the safe side
+	Rule      *Rule     // as RuleOf told; nil means the last one
+	Request   *Request  // for rules with RefreshAhead; nil else
+	Replace   bool      // the entry that has the key now gives it up
 }
 
 // Keep enters an answer when the decision table allows it. The entry is complete and visible when Keep returns.
 func (x *Index) Keep(o Offer) (*Entry, Verdict) {
 	var s *Secret
-	if MayHold(o.Answer.Body) {
-		s, _ = ParseSecret(o.Answer.Body)
-	} else {
+	if o.Rule == nil {
+		o.Rule = &x.rules[len(x.rules)-1]
+	}
+	if !o.Rule.NonRenewable && !MayHold(o.Answer.Body) {
 		return nil, NotRenewable
 	}
+	s, _ = ParseSecret(o.Answer.Body)
 	x.mu.Lock()
 	e, v := x.keep(&o, s)
 	if v.Kept() {
 		x.save(e)
 	}
+	first := v == Full && !x.full
+	x.full = x.full || v == Full
 	x.mu.Unlock()
 	if x.opt.Journal != nil && v.Kept() {
 		x.flush() // a client never holds a lease that a crash right after would forget, nor does a hit tell of one
 		x.mu.Lock()
-		x.publish(e, o.Sent)
+		x.publish(e, o.Sent, o.Replace)
 		x.mu.Unlock()
+		x.flush() // for what was replaced
 	}
 	if v == Full && x.opt.OnFull != nil {
-		x.fullOnce.Do(x.opt.OnFull)
+		x.opt.OnFull(first)
 	}
 	return e, v
 }
 
 func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	owner := x.tokens[o.Caller.ID()]
-	v := classify(s, owner != nil)
+	v := classify(s, owner != nil, o.Rule.NonRenewable)
 	switch {
 	case !v.Kept():
 		return nil, v
@@ -148,17 +179,21 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	case v == KeepToken && x.tokens[s.Auth.Token.ID()] != nil:
 		return nil, KnownAlready
 	}
-	e := &Entry{key: o.Key, path: o.Path, namespace: namespaceOf(o, s), owner: owner}
+	e := &Entry{key: o.Key, path: o.Path, namespace: namespaceOf(o, s), owner: owner, rule: o.Rule}
 	answer := o.Answer
 	answer.Body = bytes.Clone(answer.Body) // what was read has room to spare, which would stay for the life of the lease
 	answer.Header = x.shareHeader(o.RawHeader)
 	e.answer = &answer
 	if v == KeepLease {
 		e.leaseID, e.life, answer.digits = s.LeaseID, s.TTL, s.digits
+		e.last = !s.Renewable
+		if o.Rule.RefreshAhead {
+			e.request = o.Request
+		}
 	} else {
 		e.life, answer.digits = s.Auth.TTL, s.Auth.digits
 	}
-	if x.bytes+e.size() > x.opt.MaxBytes {
+	if !x.hasRoom(e, s) {
 		return nil, Full
 	}
 	if v == KeepLease {
@@ -169,9 +204,18 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	x.namespaces[e.namespace] = true
 	x.insert(e, o.Sent)
 	if x.opt.Journal == nil {
-		x.publish(e, o.Sent)
+		x.publish(e, o.Sent, o.Replace)
 	}
 	return e, v
+}
+
+// hasRoom tells whether e, and the token that comes with it, stay within the bounds. Nothing that is held makes room before its end.
+func (x *Index) hasRoom(e *Entry, s *Secret) bool {
+	size := e.size()
+	if s.Auth != nil && s.LeaseID == "" {
+		size += (&node{token: s.Auth.Token, accessor: s.Auth.Accessor, origin: e.origin()}).size()
+	}
+	return x.bytes+size <= x.opt.MaxBytes && x.entries < x.opt.MaxEntries
 }
 
 func (x *Index) shareHeader(h map[string][]string) *Header {
@@ -223,10 +267,7 @@ func (x *Index) hangToken(e *Entry, a *Auth) {
 		n.parent.adopt(n)
 	}
 	e.token = n
-	x.tokens[n.id] = n
-	if n.accessor != "" {
-		x.byAccessor[n.accessor] = n
-	}
+	x.add(n)
 }
 
 func (n *node) adopt(child *node) {
@@ -241,22 +282,54 @@ func (x *Index) insert(e *Entry, sent time.Time) {
 	x.bytes += e.size()
 	x.entries++
 	e.alarm.entry = e
-	e.end.Store(sent.Add(e.life).UnixNano())
-	x.setAlarm(&e.alarm, renewAt(sent, e.life))
+	e.setEnd(sent.Add(e.life))
+	x.plan(e, sent, e.life)
+}
+
+// setEnd notes when an entry ends: with the tokens above it at the latest.
+func (e *Entry) setEnd(end time.Time) {
+	at := end.UnixNano()
+	for n := e.owner; n != nil; n = n.parent {
+		if n.ends != 0 {
+			at = min(at, n.ends)
+		}
+	}
+	e.end.Store(at)
+}
+
+// plan sets the alarm of a life that was granted at from: to be renewed; to be replaced when that is not possible; to end when it was replaced.
+func (x *Index) plan(e *Entry, from time.Time, life time.Duration) {
+	end := time.Unix(0, e.end.Load())
+	switch {
+	case e.replaced:
+		x.setAlarm(&e.alarm, end)
+	case e.last:
+		x.setAlarm(&e.alarm, end.Add(-time.Duration(e.rule.ReplaceBefore*float64(e.life))))
+	default:
+		e.due.Store(false)
+		x.setAlarm(&e.alarm, x.renewAt(from, life))
+	}
 }
 
 // publish makes an entry visible to hits, unless it was removed meanwhile. When its key is taken (two answers for one request, side by side) it is
-// kept alive for the client that holds it, and hits go on answering with the first.
-func (x *Index) publish(e *Entry, sent time.Time) {
+// kept alive for the client that holds it, and hits go on answering with the first; unless that was due to be replaced, or is to be.
+func (x *Index) publish(e *Entry, sent time.Time, replace bool) {
 	if e.end.Load() == 0 {
 		return
 	}
 	s := x.shardOf(&e.key)
 	s.mu.Lock()
-	if old := s.byKey[e.key]; old == nil || old.Remaining(sent) < time.Second {
+	old := s.byKey[e.key]
+	takes := old == nil || replace || old.Due() || old.Remaining(sent) < time.Second
+	if takes {
 		s.byKey[e.key] = e
 	}
 	s.mu.Unlock()
+	if old != nil && takes {
+		old.replaced = true
+		x.plan(old, sent, old.life)
+		x.save(old)
+	}
 }
 
 // Hold registers the auto-auth token, so that what is created with it can be kept. The token that it follows is dropped with all that hangs on
@@ -291,11 +364,22 @@ func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 
 func (x *Index) addAuto(n *node) {
 	x.add(n)
-	n.auto, x.auto = true, n
 	x.dropAlarm(&n.alarm)
+	if n.ends != 0 { // it had been set aside, and what hangs on it cut short
+		n.ends = 0
+		n.below(func(e *Entry) {
+			if !e.last && e.alarm.at > e.end.Load()-int64(minLead) {
+				x.setAlarm(&e.alarm, time.Unix(0, 0)) // at once: only a renewal tells how long it lives
+			}
+		})
+	}
+	n.auto, x.auto = true, n
 }
 
 func (x *Index) add(n *node) {
+	if x.tokens[n.id] == nil {
+		x.bytes += n.size()
+	}
 	x.tokens[n.id] = n
 	if n.accessor != "" {
 		x.byAccessor[n.accessor] = n
@@ -304,9 +388,28 @@ func (x *Index) add(n *node) {
 }
 
 // setAside lets a token without an answer live until it ends: a superseded auto-auth token, a login that is not served any more.
+// What hangs on it ends with it, and hits say so.
 func (x *Index) setAside(n *node, ends time.Time) {
-	n.auto, n.alarm.node = false, n
+	n.auto, n.alarm.node, n.ends = false, n, ends.UnixNano()
 	x.setAlarm(&n.alarm, ends)
+	n.below(func(e *Entry) { e.setEnd(time.Unix(0, e.end.Load())) })
+}
+
+// below calls f with every entry that hangs on n, near or far.
+func (n *node) below(f func(*Entry)) {
+	for todo := []*node{n}; len(todo) > 0; {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for child := range n.children {
+			if child.entry != nil {
+				f(child.entry)
+			}
+			todo = append(todo, child)
+		}
+		for l := range n.leases {
+			f(l)
+		}
+	}
 }
 
 // Lose drops the auto-auth token and all that hangs on it: Vault does not know it any more.

@@ -327,7 +327,7 @@ func (m *model) compare(t *rapid.T) {
 		}
 	}
 	gotEntries, bytes, gotTokens := m.x.Stats()
-	if gotEntries != m.entries() || gotTokens != tokens || (bytes == 0) != (gotEntries == 0) || bytes < 0 {
+	if gotEntries != m.entries() || gotTokens != tokens || (bytes == 0) != (gotTokens == 0) || bytes < 0 {
 		t.Fatalf("Stats() = %d entries, %d bytes, %d tokens; want %d entries, %d tokens", gotEntries, bytes, gotTokens, m.entries(), tokens)
 	}
 	if m.x.Epoch() != m.epoch {

@@ -37,8 +37,10 @@ type record struct {
 	Accessor  vault.Accessor `json:",omitempty"`
 	Auto      bool           `json:",omitempty"` // an auto-auth token, which has no answer
 	Life      time.Duration
-	End       int64 // Unix nanoseconds; 0 of the current auto-auth token, whose end Vault is asked for
-	Last      bool  `json:",omitempty"`
+	End       int64    // Unix nanoseconds; 0 of the current auto-auth token, whose end Vault is asked for
+	Last      bool     `json:",omitempty"`
+	Replaced  bool     `json:",omitempty"`
+	Request   *Request `json:",omitempty"`
 	Status    int
 	Header    []Field
 	Body      []byte
@@ -63,7 +65,7 @@ func (x *Index) save(e *Entry) {
 		return
 	}
 	r := record{
-		Key: e.key[:], Namespace: e.namespace, Path: e.path, LeaseID: e.leaseID, Life: e.life, End: e.end.Load(), Last: e.last,
+		Key: e.key[:], Namespace: e.namespace, Path: e.path, LeaseID: e.leaseID, Life: e.life, End: e.end.Load(), Last: e.last, Replaced: e.replaced, Request: e.request,
 		Status: e.answer.Status, Header: e.answer.Header.Fields, Body: e.answer.Body, Received: e.answer.Received,
 		Digits: [2]int{e.answer.digits.from, e.answer.digits.to},
 	}
@@ -218,19 +220,23 @@ func (x *Index) restore(r *record, now time.Time, out *Restored) bool {
 
 func (x *Index) restoreEntry(r *record, owner *node) {
 	e := &Entry{
-		key: Key(r.Key), namespace: r.Namespace, path: r.Path, leaseID: r.LeaseID, owner: owner, life: r.Life, last: r.Last,
+		key: Key(r.Key), namespace: r.Namespace, path: r.Path, leaseID: r.LeaseID, owner: owner, life: r.Life, last: r.Last, replaced: r.Replaced,
+		rule:   x.ruleOf(r.Path),
 		answer: &Answer{Status: r.Status, Header: x.shareHeader(r.header()), Body: r.Body, Received: r.Received, digits: span{r.Digits[0], r.Digits[1]}},
 	}
 	if r.LeaseID != "" {
+		if e.rule.RefreshAhead {
+			e.request = r.Request
+		}
 		x.hangLease(e)
 	} else {
 		x.hangToken(e, &Auth{Token: vault.NewToken(r.Token), Accessor: r.Accessor, Orphan: owner == nil})
 	}
 	x.namespaces[e.namespace] = true
-	x.insert(e, time.Unix(0, r.End).Add(-r.Life))
-	x.publish(e, time.Unix(0, r.End).Add(-r.Life))
-	if e.last {
-		x.setAlarm(&e.alarm, time.Unix(0, r.End).Add(-replaceBefore(e.life)))
+	began := time.Unix(0, r.End).Add(-r.Life)
+	x.insert(e, began)
+	if !e.replaced {
+		x.publish(e, began, false)
 	}
 }
 

@@ -60,7 +60,7 @@ func mustKeep(t testing.TB, x *lease.Index, path string, caller vault.Token, bod
 func wantStats(t testing.TB, x *lease.Index, entries, tokens int) {
 	t.Helper()
 	gotEntries, bytes, gotTokens := x.Stats()
-	if gotEntries != entries || gotTokens != tokens || (bytes != 0) != (entries != 0) || bytes < 0 {
+	if gotEntries != entries || gotTokens != tokens || (bytes != 0) != (tokens != 0) || bytes < 0 {
 		t.Errorf("Stats() = %d entries, %d bytes, %d tokens; want %d entries and %d tokens", gotEntries, bytes, gotTokens, entries, tokens)
 	}
 }

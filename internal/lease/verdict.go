@@ -23,15 +23,16 @@ const (
 func (v Verdict) Kept() bool { return v == KeepLease || v == KeepToken }
 
 // classify applies the decision table to a 2xx answer of a Creation (Vault Proxy's rules, with batch tokens, wrapped answers and
-// logins that wait for a second factor told apart). Whether the request's token is managed only the index can tell.
-func classify(s *Secret, managed bool) Verdict {
+// logins that wait for a second factor told apart). Whether the request's token is managed only the index can tell; leases that cannot be renewed
+// are kept where a rule says so.
+func classify(s *Secret, managed, nonRenewable bool) Verdict {
 	switch {
 	case s == nil:
 		return NotASecret
 	case s.Wrapped:
 		return Wrapped
 	case s.LeaseID != "":
-		return classifyLease(s, managed)
+		return classifyLease(s, managed, nonRenewable)
 	case s.Auth == nil:
 		return NotRenewable
 	case s.Auth.MFA:
@@ -49,9 +50,9 @@ func classify(s *Secret, managed bool) Verdict {
 	}
 }
 
-func classifyLease(s *Secret, managed bool) Verdict {
+func classifyLease(s *Secret, managed, nonRenewable bool) Verdict {
 	switch {
-	case !s.Renewable:
+	case !s.Renewable && !nonRenewable:
 		return NotRenewable
 	case s.TTL < time.Second:
 		return NoEnd

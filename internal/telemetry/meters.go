@@ -27,6 +27,7 @@ type Meters struct {
 	authenticated                atomic.Int64
 	renewals, renewalsFailed     atomic.Int64
 	abandoned, refused           atomic.Int64
+	full                         atomic.Int64
 
 	provider *sdk.MeterProvider
 	registry *prometheus.Registry
@@ -71,6 +72,7 @@ func (m *Meters) instruments(holdings Holdings) error {
 	}
 	for name, count := range map[string]*atomic.Int64{
 		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
+		"leasehold.cache.full":         &m.full,
 		"leasehold.requests.abandoned": &m.abandoned, "leasehold.requests.refused": &m.refused,
 	} {
 		if err := counter(meter, name, count); err != nil {
@@ -147,6 +149,9 @@ func (m *Meters) Failed(status int) {
 		m.failed.Add(1)
 	}
 }
+
+// Full counts a lease that was not kept because the cache is full.
+func (m *Meters) Full() { m.full.Add(1) }
 
 // AuthSuccess counts a login or renewal of the auto-auth token.
 func (m *Meters) AuthSuccess() { m.authSuccess.Add(1) }

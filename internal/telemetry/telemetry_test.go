@@ -68,7 +68,7 @@ var (
 	}
 	own = map[string]string{
 		"leasehold_renewals": "counter", "leasehold_renewals_failed": "counter",
-		"leasehold_requests_abandoned": "counter", "leasehold_requests_refused": "counter",
+		"leasehold_requests_abandoned": "counter", "leasehold_requests_refused": "counter", "leasehold_cache_full": "counter",
 		"leasehold_cache_entries": "gauge", "leasehold_cache_bytes": "gauge", "leasehold_cache_tokens": "gauge",
 	}
 )

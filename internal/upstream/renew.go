@@ -72,7 +72,8 @@ func (c *Client) renew(ctx context.Context, path string, ns vault.Namespace, t v
 	return vault.Grant{TTL: time.Duration(got.LeaseDuration) * time.Second, Renewable: got.Renewable}, nil
 }
 
-func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vault.Token, in renewal) (int, []byte, error) {
+// put sends in as JSON.
+func (c *Client) put(ctx context.Context, path string, ns vault.Namespace, t vault.Token, in any) (int, []byte, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return 0, nil, err
@@ -112,9 +113,20 @@ func refusal(status int, raw []byte, t vault.Token) error {
 	if !t.IsZero() {
 		text = strings.ReplaceAll(text, t.Reveal(), fmt.Sprint(t))
 	}
-	switch status {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound:
-		return fmt.Errorf("%s: %w", text, vault.ErrRefused)
+	switch {
+	case status == http.StatusForbidden && vault.SaysTokenGone(text):
+		return denial{text, vault.ErrTokenGone}
+	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound:
+		return denial{text, vault.ErrRefused}
 	}
 	return errors.New(text)
 }
+
+// denial is a no of Vault in its own words.
+type denial struct {
+	text string
+	kind error // vault.ErrRefused, or a narrower one
+}
+
+func (e denial) Error() string { return e.text }
+func (e denial) Unwrap() error { return e.kind }

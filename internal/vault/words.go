@@ -2,6 +2,7 @@ package vault
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -49,7 +50,22 @@ type Grant struct {
 type Identity struct {
 	Token    Token
 	Injected bool // the auto-auth token, which the client must never see
+	Repeated bool // the request is sent again, since its first token was gone: there is no third time
 }
 
 // ErrRefused marks a definite no of Vault to a renewal or a login: asking again with the same credentials cannot help.
 var ErrRefused = errors.New("refused by Vault")
+
+// ErrTokenGone is an ErrRefused that says that Vault does not know the token.
+var ErrTokenGone = fmt.Errorf("token unknown: %w", ErrRefused)
+
+// SaysTokenGone reports whether the text of a 403 of Vault, or of OpenBao, says that the token is not known. A bare "permission denied" leaves it
+// open: it is what a token without the right hears too.
+func SaysTokenGone(text string) bool {
+	for _, words := range [...]string{"invalid token", "bad token", "token not found"} {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
+}

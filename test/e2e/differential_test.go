@@ -209,7 +209,7 @@ func settle(rules []*rule, text string) string {
 // withoutCacheHeaders leaves out what an answer through Leasehold may have more than Vault's own.
 func withoutCacheHeaders(h http.Header) http.Header {
 	h = h.Clone()
-	for _, name := range []string{"X-Cache", "Age"} {
+	for _, name := range []string{"X-Cache", "X-Cache-Reason", "Age"} {
 		delete(h, name)
 	}
 	return h
