@@ -64,9 +64,10 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 		defer remove()
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	exit := p.watch(ctx)
 	for i, ln := range sockets {
 		g.Go(func() error {
-			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], stop), settings(cfg.Listeners[i]), cfg.ShutdownTimeout, o.Log)
+			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], stop), settings(cfg.Listeners[i]), p.drain(), o.Log)
 		})
 	}
 	g.Go(func() error { return p.upstream.Run(ctx) })
@@ -75,7 +76,9 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 		g.Go(func() error { return p.tokens.Run(ctx) })
 	}
 	g.Go(func() error { return p.announce(ctx, sockets) })
-	if err := g.Wait(); err != nil && !errors.Is(err, autoauth.ErrDone) {
+	err = g.Wait()
+	exit.finish(err)
+	if err != nil && !errors.Is(err, autoauth.ErrDone) {
 		return err
 	}
 	o.Log.Info("stopped")
