@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -74,6 +75,8 @@ type fakeTokens struct {
 	mu      sync.Mutex
 	lost    []string
 	current vault.Token // zero: that of injected
+	next    vault.Token // becomes current when current is called invalid
+	short   error       // of Lasting
 }
 
 func (f *fakeTokens) Token() vault.Token {
@@ -87,12 +90,15 @@ func (f *fakeTokens) Token() vault.Token {
 
 func (f *fakeTokens) Await(context.Context) (vault.Token, error) { return f.Token(), nil }
 
-func (f *fakeTokens) Lasting(context.Context) (vault.Token, error) { return f.Token(), nil }
+func (f *fakeTokens) Lasting(context.Context) (vault.Token, error) { return f.Token(), f.short }
 
 func (f *fakeTokens) Invalidate(t vault.Token) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lost = append(f.lost, t.Reveal())
+	if !f.next.IsZero() {
+		f.current = f.next
+	}
 }
 
 // counts is a meter.
@@ -250,5 +256,7 @@ func read(t testing.TB, w *httptest.ResponseRecorder) secret {
 	}
 	return s
 }
+
+var discardLog = slog.New(slog.DiscardHandler)
 
 var errLost = errors.New("connection reset by peer")

@@ -126,7 +126,9 @@ func (c *Clock) do(running context.Context, t task) {
 	ctx, cancel := context.WithTimeout(running, renewTimeout)
 	defer cancel()
 	if t.refresh {
-		c.opt.Refresh(ctx, t.entry)
+		if c.opt.Refresh != nil {
+			c.opt.Refresh(ctx, t.entry)
+		}
 		return
 	}
 	if !c.index.begin(t.entry, cancel) {
