@@ -33,11 +33,11 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, id vault.Identity
 	case op.Kind == lease.Revocation:
 		return c.revoke(w, r, id, op)
 	case op.Kind != lease.Creation || concealed:
-		return c.send(w, r, id, c.bypass("the request creates nothing that could be kept"))
+		return c.send(w, r, id, c.bypass("the request creates nothing that could be kept").inspect)
 	case excluded(r):
-		return c.send(w, r, id, c.bypass("wrapped answers, second factors and upgrades are not kept"))
+		return c.send(w, r, id, c.bypass("wrapped answers, second factors and upgrades are not kept").inspect)
 	case c.opt.Off:
-		return c.send(w, r, id, c.bypass(""))
+		return c.send(w, r, id, c.bypass("").inspect)
 	}
 	return c.create(w, r, id, op)
 }
@@ -53,18 +53,18 @@ func excluded(r *http.Request) bool {
 func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity, op lease.Operation) error {
 	rule := c.index.RuleOf(op.Namespace, r.URL.Path)
 	if rule.Pass {
-		return c.send(w, r, id, c.bypass("a rule keeps nothing of this path"))
+		return c.send(w, r, id, c.bypass("a rule keeps nothing of this path").inspect)
 	}
 	wish, note := c.wishOf(r.Header)
 	if wish == noStore {
-		return c.send(w, r, id, c.bypass("the request says no-store"))
+		return c.send(w, r, id, c.bypass("the request says no-store").inspect)
 	}
 	body, whole, err := takeBody(r, c.opt.MaxEntrySize)
 	if err != nil {
 		return err
 	}
 	if !whole {
-		return c.send(w, r, id, c.bypass("the request's body is larger than max_entry_size"))
+		return c.send(w, r, id, c.bypass("the request's body is larger than max_entry_size").inspect)
 	}
 	key := c.keys.key(r.Method, op.Namespace, target(r), r.URL.RawQuery, body, id, r.Header)
 	now := time.Now()
@@ -172,16 +172,24 @@ func (c *Cache) isAlone(key lease.Key) bool {
 	return ok && full == key
 }
 
-// bypass marks an answer to a request that is not looked for in the cache.
-func (c *Cache) bypass(reason string) func(*http.Response) error {
-	value := bypassValue
+// bypass is for requests that are not looked for in the cache.
+func (c *Cache) bypass(reason string) bypass {
 	if c.opt.Off {
-		value, reason = missValue, "" // as Vault Proxy says without a cache
+		return bypass{c, missValue, ""} // as Vault Proxy says without a cache
 	}
-	return func(resp *http.Response) error {
-		c.mark(resp, value, reason)
-		return nil
-	}
+	return bypass{c, bypassValue, reason}
+}
+
+type bypass struct {
+	c      *Cache
+	how    []string
+	reason string
+}
+
+// inspect marks the answer.
+func (b bypass) inspect(resp *http.Response) error {
+	b.c.mark(resp, b.how, b.reason)
+	return nil
 }
 
 // mark writes into an answer of Vault how it came about, and why it is not kept.

@@ -23,7 +23,7 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 	case !whole:
 		eviction = lease.Eviction{Scope: lease.ScopeAll, Clear: true}
 	case !ok:
-		return c.send(w, r, id, c.bypass(aRevocation))
+		return c.send(w, r, id, c.bypass(aRevocation).inspect)
 	}
 	id.Repeated = true // it may name the token that it was lent: the next one is not meant
 	pass := c.bypass(aRevocation)
@@ -32,7 +32,7 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 		if mayHaveActed(resp.StatusCode) || (resp.StatusCode == http.StatusBadRequest && eviction.Scope >= lease.ScopePrefix) {
 			c.evict(eviction)
 		}
-		return pass(resp)
+		return pass.inspect(resp)
 	})
 	if err != nil && !neverSent(err) {
 		c.evict(eviction)
@@ -90,6 +90,6 @@ func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity)
 				c.index.Renewed(plain, sent)
 			}
 		}
-		return pass(resp)
+		return pass.inspect(resp)
 	})
 }

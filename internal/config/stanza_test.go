@@ -158,6 +158,19 @@ func TestBrokenListenerAndCache(t *testing.T) {
 			"auto_auth {\n" + approle + "}\napi_proxy {\n  use_auto_auth_token = true\n}\ncache {\n  use_auto_auth_token = true\n}\n" + tcp,
 			`t.hcl:8: cache: use_auto_auth_token is configured in both api_proxy and cache; remove it from cache`,
 		},
+		"shares, rates and rules": {
+			"cache {\n  renew_at = 1\n  replace_before = \"110%\"\n  renew_rate = \"fast\"\n  rule {\n    cache = false\n  }\n  rule \"a/*/b\" {}\n  rule \"a/b+/c\" {}\n}\n" + tcp,
+			`t.hcl:2: cache: renew_at must be a share from 0 up to, but not, 1, not 1; write for example renew_at = 0.67` + "\n" +
+				`t.hcl:3: cache: replace_before must be a share from 0 up to, but not, 1, not "110%"; write for example replace_before = 0.1` + "\n" +
+				`t.hcl:4: cache: renew_rate must be a number a second, or -1 for no limit, not "fast"; write for example renew_rate = 100` + "\n" +
+				`t.hcl:5: cache: a rule needs the path that it is for; write for example rule "database/creds/*" { ... }` + "\n" +
+				`t.hcl:8: cache: rule "a/*/b": * stands for anything, and only at the end of a path; write for example rule "database/creds/*" { ... }` + "\n" +
+				`t.hcl:9: cache: rule "a/b+/c": + stands for a whole segment; write for example rule "database/creds/*" { ... }`,
+		},
+		"renewals without end": {
+			"cache {\n  renew_at = 0\n}\n" + tcp,
+			`t.hcl:2: cache: renew_at must be more than 0: renewals would never end; write for example renew_at = 0.67`,
+		},
 		"persist without anything": {
 			"cache {\n  persist {}\n}\n" + tcp,
 			`t.hcl:2: cache: persist.path is required; write for example path = "/vault/agent-cache"` + "\n" +

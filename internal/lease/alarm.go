@@ -8,7 +8,7 @@ import (
 // alarm is a place in one of two heaps; exactly one of entry and node is set while it is in one.
 type alarm struct {
 	at    int64 // Unix nanoseconds
-	pos   int32 // index in the heap plus one; 0 when not in one
+	pos   int   // index in the heap plus one; 0 when not in one
 	ready bool  // in the heap of renewals that are due
 	entry *Entry
 	node  *node
@@ -19,8 +19,8 @@ type alarms []*alarm
 
 func (h alarms) Len() int           { return len(h) }
 func (h alarms) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h alarms) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].pos, h[j].pos = int32(i)+1, int32(j)+1 }
-func (h *alarms) Push(a any)        { *h = append(*h, a.(*alarm)); (*h)[len(*h)-1].pos = int32(len(*h)) }
+func (h alarms) Swap(i, j int)      { h[i], h[j] = h[j], h[i]; h[i].pos, h[j].pos = i+1, j+1 }
+func (h *alarms) Push(a any)        { *h = append(*h, a.(*alarm)); (*h)[len(*h)-1].pos = len(*h) }
 func (h *alarms) Pop() any {
 	last := len(*h) - 1
 	a := (*h)[last]
@@ -37,7 +37,7 @@ func (x *Index) setAlarm(a *alarm, at time.Time) {
 	if a.pos == 0 {
 		heap.Push(&x.alarms, a)
 	} else {
-		heap.Fix(&x.alarms, int(a.pos-1))
+		heap.Fix(&x.alarms, a.pos-1)
 	}
 	if a.pos == 1 {
 		select {
@@ -58,9 +58,9 @@ func (x *Index) dropAlarm(a *alarm) {
 	switch {
 	case a.pos == 0:
 	case a.ready:
-		heap.Remove(&x.ready, int(a.pos-1))
+		heap.Remove(&x.ready, a.pos-1)
 	default:
-		heap.Remove(&x.alarms, int(a.pos-1))
+		heap.Remove(&x.alarms, a.pos-1)
 	}
 	a.ready = false
 }

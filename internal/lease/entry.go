@@ -82,7 +82,7 @@ func (h *Header) same(o http.Header) bool {
 // Entry is one kept lease or token. All but its end is fixed when it is kept; the Index owns the rest.
 type Entry struct {
 	key       Key
-	answer    *Answer
+	answer    Answer // in place: a hit has one less to fetch from memory, and so has the collector
 	namespace vault.Namespace
 	path      string // as FullPath spells it
 	leaseID   vault.LeaseID
@@ -94,6 +94,7 @@ type Entry struct {
 	rule      *Rule
 	request   *Request // what brings a successor; nil unless the rule says RefreshAhead
 	alarm     alarm
+	size      int64       // as measure gave it
 	last      bool        // cannot be extended further
 	replaced  bool        // its key answers with another: it is not extended, and lives on for those who hold it
 	due       atomic.Bool // to be replaced, although it is still good
@@ -123,7 +124,7 @@ func (r *Request) size() int64 {
 }
 
 // Answer returns what Vault answered when the entry was kept.
-func (e *Entry) Answer() *Answer { return e.answer }
+func (e *Entry) Answer() *Answer { return &e.answer }
 
 // Remaining returns what is left of the lease at now; zero or less when it has ended or was removed.
 func (e *Entry) Remaining(now time.Time) time.Duration {
@@ -148,8 +149,8 @@ func (e *Entry) Request() (*Request, vault.Token) {
 	return e.request, e.owner.token
 }
 
-// size is what an entry is counted as: its own bytes and a measured allowance for its place in maps and heap.
-func (e *Entry) size() int64 {
+// measure is what an entry is counted as: its own bytes and a measured allowance for its place in maps and heap.
+func (e *Entry) measure() int64 {
 	return int64(len(e.answer.Body)+len(e.path)+2*len(e.leaseID)) + entryOverhead + e.request.size()
 }
 

@@ -20,7 +20,7 @@ func (x *Index) Check() error {
 	c := check{x: x, alarms: map[*alarm]bool{}}
 	for h, list := range map[bool]alarms{false: x.alarms, true: x.ready} {
 		for i, a := range list {
-			c.that(int(a.pos) == i+1 && a.ready == h && (a.entry == nil) != (a.node == nil), "an alarm is not where it says")
+			c.that(a.pos == i+1 && a.ready == h && (a.entry == nil) != (a.node == nil), "an alarm is not where it says")
 			c.that(i == 0 || list[(i-1)/2].at <= a.at, "the heap is not one")
 			c.alarms[a] = true
 		}
@@ -88,7 +88,7 @@ func (c *check) entry(e *Entry) {
 		c.seen = map[*Entry]bool{}
 	}
 	c.seen[e] = true
-	c.bytes += e.size()
+	c.bytes += e.measure()
 	c.that(e.end.Load() != 0, "an entry that was removed is held")
 	for n := e.owner; n != nil; n = n.parent {
 		c.that(n.ends == 0 || e.end.Load() <= n.ends, "an entry outlives its token")

@@ -183,7 +183,6 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	answer := o.Answer
 	answer.Body = bytes.Clone(answer.Body) // what was read has room to spare, which would stay for the life of the lease
 	answer.Header = x.shareHeader(o.RawHeader)
-	e.answer = &answer
 	if v == KeepLease {
 		e.leaseID, e.life, answer.digits = s.LeaseID, s.TTL, s.digits
 		e.last = !s.Renewable
@@ -193,6 +192,8 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 	} else {
 		e.life, answer.digits = s.Auth.TTL, s.Auth.digits
 	}
+	e.answer = answer
+	e.size = e.measure()
 	if !x.hasRoom(e, s) {
 		return nil, Full
 	}
@@ -211,7 +212,7 @@ func (x *Index) keep(o *Offer, s *Secret) (*Entry, Verdict) {
 
 // hasRoom tells whether e, and the token that comes with it, stay within the bounds. Nothing that is held makes room before its end.
 func (x *Index) hasRoom(e *Entry, s *Secret) bool {
-	size := e.size()
+	size := e.size
 	if s.Auth != nil && s.LeaseID == "" {
 		size += (&node{token: s.Auth.Token, accessor: s.Auth.Accessor, origin: e.origin()}).size()
 	}
@@ -279,7 +280,7 @@ func (n *node) adopt(child *node) {
 
 // insert counts a hung entry and sets its alarm.
 func (x *Index) insert(e *Entry, sent time.Time) {
-	x.bytes += e.size()
+	x.bytes += e.size
 	x.entries++
 	e.alarm.entry = e
 	e.setEnd(sent.Add(e.life))

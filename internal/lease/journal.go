@@ -222,7 +222,7 @@ func (x *Index) restoreEntry(r *record, owner *node) {
 	e := &Entry{
 		key: Key(r.Key), namespace: r.Namespace, path: r.Path, leaseID: r.LeaseID, owner: owner, life: r.Life, last: r.Last, replaced: r.Replaced,
 		rule:   x.ruleOf(r.Path),
-		answer: &Answer{Status: r.Status, Header: x.shareHeader(r.header()), Body: r.Body, Received: r.Received, digits: span{r.Digits[0], r.Digits[1]}},
+		answer: Answer{Status: r.Status, Header: x.shareHeader(r.header()), Body: r.Body, Received: r.Received, digits: span{r.Digits[0], r.Digits[1]}},
 	}
 	if r.LeaseID != "" {
 		if e.rule.RefreshAhead {
@@ -233,6 +233,7 @@ func (x *Index) restoreEntry(r *record, owner *node) {
 		x.hangToken(e, &Auth{Token: vault.NewToken(r.Token), Accessor: r.Accessor, Orphan: owner == nil})
 	}
 	x.namespaces[e.namespace] = true
+	e.size = e.measure()
 	began := time.Unix(0, r.End).Add(-r.Life)
 	x.insert(e, began)
 	if !e.replaced {

@@ -67,6 +67,8 @@ var rules = []rule{
 	{path: "sys/mounts/", kind: Revocation, evicts: ScopeMount, method: http.MethodDelete},
 	{path: "sys/auth/", kind: Revocation, evicts: ScopeAuthMount, method: http.MethodDelete},
 	{path: "sys/remount", kind: Revocation, evicts: ScopeMount},
+	{path: "sys/storage/raft/snapshot", kind: Revocation, evicts: ScopeAll}, // what it restores may know nothing of what is held
+	{path: "sys/storage/raft/snapshot-force", kind: Revocation, evicts: ScopeAll},
 	{path: "sys/namespaces/", kind: Revocation, evicts: ScopeNamespace, method: http.MethodDelete},
 }
 
@@ -149,6 +151,9 @@ func mayCreate(method, prefix, api string) bool {
 func (op Operation) Eviction(query string, body []byte, caller vault.Token) (e Eviction, ok bool) {
 	e = Eviction{Scope: op.Evicts, Namespace: op.Namespace, InPath: op.InPath, Value: op.Value}
 	switch {
+	case e.Scope == ScopeAll:
+		// Tokens stay known: which of them are good the next request, or renewal, tells.
+		return Eviction{Scope: ScopeAll, Clear: true}, true
 	case e.Scope == ScopeSelf:
 		e.Scope, e.Value = ScopeToken, caller.Reveal()
 	case e.Value == "":

@@ -151,7 +151,9 @@ func TestRefreshAhead(t *testing.T) {
 				o.Request = &lease.Request{Method: "GET", Target: "/v1/aws/creds/a"}
 				e, _ := x.Keep(o)
 				e.Touch() // before its renewal: that does not count
-				sleep(45 * time.Minute)
+				for len(f.renewals()) == 0 {
+					sleep(time.Minute)
+				}
 				if c.hit {
 					e.Touch()
 				}

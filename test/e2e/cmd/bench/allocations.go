@@ -74,6 +74,8 @@ type held struct{ token vault.Token }
 func (h held) Token() vault.Token                         { return h.token }
 func (h held) Await(context.Context) (vault.Token, error) { return h.token, nil }
 
+func (h held) Lasting(context.Context) (vault.Token, error) { return h.token, nil }
+
 // uncounted is a meter; the real one adds to atomic integers.
 type uncounted struct{}
 

@@ -35,7 +35,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/leasehold", "the `file` that make build has made")
 	seconds := flag.Int("seconds", 5, "length of a measured round; 1 shows whether it works, and no more")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each comparison")
-	flag.IntVar(&o.leases, "leases", 10_000, "leases to hold when memory is measured")
+	flag.IntVar(&o.leases, "leases", 100_000, "leases to hold when memory and hits are measured, and to renew at once")
 	role := flag.String("role", "", "for the bench itself: serve as `vault, bare or proxy`, as stdin says, until stdin ends")
 	flag.Parse()
 	if *role != "" {
@@ -96,12 +96,12 @@ func run(ctx context.Context, o options) (err error) {
 	if b.leasehold, err = startLeasehold(ctx, o.binary, b.config); err != nil {
 		return err
 	}
-	defer b.leasehold.kill()
+	defer func() { b.leasehold.kill() }()
 
 	b.table.begin(fmt.Sprintf("%d cores, %s %s/%s; %d rounds of %v a side, side by side; median (min to max)",
 		runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, o.rounds, o.round))
 	for _, measure := range []func(context.Context) error{
-		b.hits, b.reads, b.allocations, b.coldRequests, b.startAndIdle, b.size, b.memory,
+		b.reads, b.allocations, b.coldRequests, b.startAndIdle, b.size, b.memory, b.hits, b.curve, b.renewals, b.evictions,
 	} {
 		if err := measure(ctx); err != nil {
 			return err

@@ -12,9 +12,9 @@ import (
 
 // Target is a server and what it is asked.
 type Target struct {
-	Address string // host:port
-	Request []byte // as it goes over the wire
-	Mark    string // stands in the header of every good answer; "" when the status 200 is enough
+	Address  string   // host:port
+	Requests [][]byte // as they go over the wire, in turn
+	Mark     string   // stands in the header of every good answer; "" when the status 200 is enough
 }
 
 // Round is what one target did in one round.
@@ -49,13 +49,15 @@ func (t Target) ask(ctx context.Context, connections int, d time.Duration) (Roun
 	var counted []time.Duration
 	var mu sync.Mutex // guards counted
 	mark := []byte(t.Mark)
-	err := drive(ctx, t.Address, connections, func(_ int, c *connection) error {
+	err := drive(ctx, t.Address, connections, func(i int, c *connection) error {
+		next := i * len(t.Requests) / connections // each connection begins elsewhere
 		now := time.Now()
 		begin, end := now.Add(d*warmUp/100), now.Add(d)
 		for now.Before(end) {
-			if err := c.exchange(t.Request, mark); err != nil {
+			if err := c.exchange(t.Requests[next%len(t.Requests)], mark); err != nil {
 				return err
 			}
+			next++
 			sent := now
 			if now = time.Now(); sent.After(begin) {
 				c.latencies = append(c.latencies, now.Sub(sent))

@@ -75,8 +75,8 @@ func TestWhatTheTargetDoesNotPromiseIsAnError(t *testing.T) {
 		}
 	})
 	for name, target := range map[string]load.Target{
-		"status": {Request: get("/sealed")},
-		"mark":   {Request: get("/"), Mark: "\r\nX-Cache: HIT\r\n"},
+		"status": {Requests: [][]byte{get("/sealed")}},
+		"mark":   {Requests: [][]byte{get("/")}, Mark: "\r\nX-Cache: HIT\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target.Address = address
@@ -93,7 +93,7 @@ func TestTheEndOfTheContextEndsARound(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := load.Compare(ctx, 2, 1, time.Hour, load.Target{Address: address, Request: get("/")}); !errors.Is(err, context.Canceled) {
+	if _, err := load.Compare(ctx, 2, 1, time.Hour, load.Target{Address: address, Requests: [][]byte{get("/")}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want context.Canceled", err)
 	}
 }
