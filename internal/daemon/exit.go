@@ -39,7 +39,11 @@ func (e *exit) finish(why error) {
 	if !p.revokes() || errors.Is(why, autoauth.ErrDone) {
 		return
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), time.Unix(0, e.asked.Load()).Add(p.cfg.ShutdownTimeout))
+	begun := time.Now()
+	if asked := e.asked.Load(); asked != 0 { // else it was so short ago that nobody has noted it yet
+		begun = time.Unix(0, asked)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(p.cfg.ShutdownTimeout))
 	defer cancel()
 	revoked, failed := p.index.RevokeAll(ctx, p.upstream, p.log, p.ownsToken())
 	level := slog.LevelInfo

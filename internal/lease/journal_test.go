@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -206,5 +207,39 @@ func TestRenewalIsInTheJournal(t *testing.T) {
 	}
 	if e := y.Get(&keys[0], now); e == nil || e.Remaining(now) != 2*time.Hour {
 		t.Error("the renewal is not in the journal")
+	}
+}
+
+// A restart knows what gave up its key, and the request that replaces a lease.
+func TestARestartKnowsWhatIsReplaced(t *testing.T) {
+	m := &memory{records: map[[32]byte][]byte{}}
+	options := lease.Options{
+		Journal: m, Log: slog.New(slog.DiscardHandler), Rules: []lease.Rule{{RefreshAhead: true, ReplaceBefore: 0.1}},
+	}
+	x := lease.NewIndex(options)
+	x.Hold(app, "acc-app", "", time.Time{})
+	for i := range 2 {
+		o := offerOf(x, "aws/creds/a", app, leaseAnswer(fmt.Sprintf("aws/creds/a/%d", i), 3600), noon)
+		o.Replace, o.Rule, o.Request = true, x.RuleOf("", "/v1/aws/creds/a"), &lease.Request{Method: "GET", Target: "/v1/aws/creds/a?n=1"}
+		if _, v := x.Keep(o); !v.Kept() {
+			t.Fatal(v)
+		}
+	}
+	for range 20 { // in no order
+		y := lease.NewIndex(options)
+		if out, err := y.Restore(noon); err != nil || out.Entries != 2 {
+			t.Fatalf("Restore() = %+v, %v", out, err)
+		}
+		key := keyOf("aws/creds/a hvs.app")
+		e := y.Get(&key, noon)
+		if e == nil || !strings.Contains(string(e.Answer().Body), "aws/creds/a/1") {
+			t.Fatal("the key does not answer with what took it")
+		}
+		if q, token := e.Request(); q == nil || q.Target != "/v1/aws/creds/a?n=1" || !token.Equal(app) {
+			t.Errorf("its request is %+v", q)
+		}
+		if err := y.Check(); err != nil {
+			t.Error(err)
+		}
 	}
 }

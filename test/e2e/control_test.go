@@ -26,12 +26,12 @@ func TestHowAnswersCameAbout(t *testing.T) {
 		method, path, body, how, why string
 		headers                      []string
 	}{
-		{"GET", "/v1/leaser/creds/how?ttl=600", "", "MISS", "", nil},
-		{"GET", "/v1/leaser/creds/how?ttl=600", "", "HIT", "", nil},
-		{"GET", "/v1/leaser/creds/how?ttl=600", "", "BYPASS", "no-store", []string{"Cache-Control: max-age=0, No-Store"}},
-		{"GET", "/v1/leaser/creds/how?ttl=600", "", "MISS", "was not issued through here", []string{"X-Vault-Token: " + own}},
-		{"GET", "/v1/leaser/creds/how?ttl=600&renewable=false", "", "MISS", "not renewable", nil},
-		{"GET", "/v1/leaser/creds/how?ttl=600", "", "BYPASS", "wrapped", []string{"X-Vault-Wrap-TTL: 60s"}},
+		{"GET", "/v1/leaser/creds/control-how?ttl=600", "", "MISS", "", nil},
+		{"GET", "/v1/leaser/creds/control-how?ttl=600", "", "HIT", "", nil},
+		{"GET", "/v1/leaser/creds/control-how?ttl=600", "", "BYPASS", "no-store", []string{"Cache-Control: max-age=0, No-Store"}},
+		{"GET", "/v1/leaser/creds/control-how?ttl=600", "", "MISS", "was not issued through here", []string{"X-Vault-Token: " + own}},
+		{"GET", "/v1/leaser/creds/control-how?ttl=600&renewable=false", "", "MISS", "not renewable", nil},
+		{"GET", "/v1/leaser/creds/control-how?ttl=600", "", "BYPASS", "wrapped", []string{"X-Vault-Wrap-TTL: 60s"}},
 		{"GET", "/v1/secret/data/how", "", "MISS", "not renewable", nil},
 		{"LIST", "/v1/secret/metadata/", "", "BYPASS", "creates nothing", nil},
 		{"GET", "/v1/sys/health", "", "BYPASS", "creates nothing", nil},
@@ -88,7 +88,7 @@ func TestCoalesced(t *testing.T) {
 
 func TestAFreshAnswerIsAskedFor(t *testing.T) {
 	p := startCaching(t)
-	const path = "/v1/leaser/creds/fresh?ttl=600"
+	const path = "/v1/leaser/creds/control-fresh?ttl=600"
 	first, _ := p.lease(t, path)
 	a := p.do(t, "GET", path, "", "Cache-Control: no-cache")
 	wantHow(t, a, "HIT", "refresh limited") // within a second of the first
@@ -110,11 +110,11 @@ func TestAFreshAnswerIsAskedFor(t *testing.T) {
 		t.Errorf("the replaced lease is gone at Vault: %v", err)
 	}
 	// No number of impatient clients costs Vault more than twenty leases at once, and ten a second.
-	before := shared.Issued("fresh")
+	before := shared.Issued("control-fresh")
 	for range 100 {
 		p.do(t, "GET", path, "", "Cache-Control: no-store")
 	}
-	if n := shared.Issued("fresh") - before; n > 95 {
+	if n := shared.Issued("control-fresh") - before; n > 95 {
 		t.Errorf("100 requests with no-store cost %d leases: there is no limit", n)
 	}
 }

@@ -25,9 +25,9 @@ func TestRevokeOnExit(t *testing.T) {
 		t.Run(title, func(t *testing.T) {
 			r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read", "auth/token/create: update, sudo"))
 			p := startProxy(t, vaultStanza(shared.Address)+r.autoAuth()+injectToken+c.cache+listenerStanza(allowQuit))
-			mine, _ := p.lease(t, "/v1/leaser/creds/exit?ttl=600")
+			mine, _ := p.lease(t, "/v1/leaser/creds/exit-test?ttl=600")
 			login := p.logIn(t, r)
-			theirs, _ := p.lease(t, "/v1/leaser/creds/exit?ttl=600", "X-Vault-Token: "+login.ClientToken)
+			theirs, _ := p.lease(t, "/v1/leaser/creds/exit-test?ttl=600", "X-Vault-Token: "+login.ClientToken)
 			child := p.do(t, "POST", "/v1/auth/token/create", `{"ttl":"10m"}`).secret(t).Auth
 			c.end(t, p)
 			p.wantExit(t, 0)

@@ -14,8 +14,9 @@ import (
 
 // Near its max TTL a lease is replaced once, however many ask for it at that moment.
 func TestReplacedOnce(t *testing.T) {
+	t.Parallel()
 	p := startWith(t, shared, "cache { replace_before = 0.5 }\n")
-	const path = "/v1/leaser/creds/once?ttl=6&max_ttl=8"
+	const path = "/v1/leaser/creds/refresh-once?ttl=6&max_ttl=8"
 	first, _ := p.lease(t, path)
 	var mu sync.Mutex
 	ids, misses := map[string]bool{first: true}, 1
@@ -50,21 +51,22 @@ func TestReplacedOnce(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
-	if n := shared.Issued("once"); n != len(ids) || misses != len(ids) {
+	if n := shared.Issued("refresh-once"); n != len(ids) || misses != len(ids) {
 		t.Errorf("Vault issued %d leases, clients saw %d leases and %d misses", n, len(ids), misses)
 	}
 }
 
 // With refresh_ahead what was hit is replaced without a request, and what was not is left to end.
 func TestRefreshedAhead(t *testing.T) {
+	t.Parallel()
 	p := startWith(t, shared, "cache {\n  replace_before = 0.5\n  refresh_ahead = true\n}\n")
-	const hot, cold = "/v1/leaser/creds/hot?ttl=5&max_ttl=5", "/v1/leaser/creds/cold?ttl=5&max_ttl=5"
+	const hot, cold = "/v1/leaser/creds/refresh-hot?ttl=5&max_ttl=5", "/v1/leaser/creds/refresh-cold?ttl=5&max_ttl=5"
 	id, _ := p.lease(t, hot)
 	p.wantHit(t, hot, id)
 	p.lease(t, cold)
 	// A lease whose max TTL is its TTL is granted less when it is renewed: from then on a hit is what has it replaced.
 	eventually(t, "the hot one is replaced in the background", func() bool {
-		if shared.Issued("hot") > 1 {
+		if shared.Issued("refresh-hot") > 1 {
 			return true
 		}
 		p.lease(t, hot)
@@ -73,13 +75,14 @@ func TestRefreshedAhead(t *testing.T) {
 	if next, hit := p.lease(t, hot); !hit || next == id {
 		t.Errorf("lease %s, hit %t; want a hit of the successor of %s", next, hit, id)
 	}
-	if n := shared.Issued("cold"); n != 1 {
+	if n := shared.Issued("refresh-cold"); n != 1 {
 		t.Errorf("nobody asked for the cold one again, and Vault issued %d", n)
 	}
 }
 
 // When Vault is away as a lease is to be replaced, the old one goes on until its end.
 func TestStale(t *testing.T) {
+	t.Parallel()
 	v, err := realvault.Start(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +94,7 @@ func TestStale(t *testing.T) {
 		}
 	})
 	p := startWith(t, v, "cache { rule \"leaser/*\" {\n  cache_non_renewable = true\n  replace_before = 0.9\n} }\n")
-	const path = "/v1/leaser/creds/stale?ttl=20&renewable=false"
+	const path = "/v1/leaser/creds/refresh-stale?ttl=20&renewable=false"
 	id, _ := p.lease(t, path)
 	if err := v.Interrupt(); err != nil {
 		t.Fatal(err)
@@ -113,8 +116,9 @@ func TestStale(t *testing.T) {
 }
 
 func TestRenewAt(t *testing.T) {
+	t.Parallel()
 	p := startWith(t, shared, "cache { renew_at = 0.3 }\n")
-	id, _ := p.lease(t, "/v1/leaser/creds/renewat?ttl=20&max_ttl=600")
+	id, _ := p.lease(t, "/v1/leaser/creds/refresh-at?ttl=20&max_ttl=600")
 	begun := time.Now()
 	eventually(t, "it is renewed", func() bool { return renewals(t, id) > 0 })
 	if at := time.Since(begun); at < 4*time.Second || at > 11*time.Second { // 5 to 7 s, and the test's own slowness

@@ -16,6 +16,7 @@ func startWith(t *testing.T, v *realvault.Server, cache string, opts ...option) 
 }
 
 func TestRules(t *testing.T) {
+	t.Parallel()
 	p := startWith(t, shared, `cache {
   rule "leaser/creds/rule-off*" { cache = false }
   rule "leaser/+/rule-keep" {

@@ -133,6 +133,7 @@ func (p *proxy) threads(t *testing.T) int {
 
 // A token whose life is nearly over, for good, is not used to create anything: there is another login first.
 func TestNothingIsCreatedUnderAnEndingToken(t *testing.T) {
+	t.Parallel()
 	r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read"))
 	if _, err := shared.Client().Logical().Write("auth/approle/role/"+r.Name, map[string]any{"token_ttl": "8s", "token_max_ttl": "8s"}); err != nil {
 		t.Fatal(err)
