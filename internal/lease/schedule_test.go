@@ -115,8 +115,13 @@ func TestAGoneTokenIsNotAskedForAgain(t *testing.T) {
 			OnGone: func(t vault.Token) { mu.Lock(); defer mu.Unlock(); gone = append(gone, t.Reveal()) },
 			OnDone: func(bool) { done.Add(1) },
 		})
-		sleep(2 * time.Hour)
+		sleep(time.Second) // long before a renewal would be given up
 		wantStats(t, x, 0, 0)
+		underWay := len(f.renewals()) - 1
+		if int(cancelled.Load()) != underWay || underWay == 0 {
+			t.Errorf("%d of %d renewals under way were cancelled at once", cancelled.Load(), underWay)
+		}
+		sleep(2 * time.Hour)
 		if n := len(f.renewals()); n > 17 || done.Load() != 1 || int(cancelled.Load()) != n-1 {
 			t.Errorf("%d renewals were begun, %d of them cancelled, %d told", n, cancelled.Load(), done.Load())
 		}
