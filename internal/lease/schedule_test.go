@@ -93,6 +93,7 @@ func TestAGoneTokenIsNotAskedForAgain(t *testing.T) {
 		var cancelled atomic.Int32
 		f := &fakeVault{answer: func(ctx context.Context, r renewal) (vault.Grant, error) {
 			if r.lease == "aws/creds/0/x" {
+				time.Sleep(100 * time.Millisecond) // the other workers have begun by then
 				return vault.Grant{}, fmt.Errorf("renew: %w", vault.ErrTokenGone)
 			}
 			<-ctx.Done() // under way when that one comes back
