@@ -98,11 +98,15 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 	return x.answer(w, r, id)
 }
 
-// lasting is the auto-auth token to create something with. While there is none, this request is sent with the one that it has.
-func (c *Cache) lasting(ctx context.Context) (vault.Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, tokenWait)
+// lasting is the auto-auth token to create something with.
+func (c *Cache) lasting(client context.Context) (vault.Token, error) {
+	ctx, cancel := context.WithTimeout(client, tokenWait)
 	defer cancel()
-	return c.tokens.Lasting(ctx)
+	t, err := c.tokens.Lasting(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && client.Err() == nil {
+		err = ErrNoToken
+	}
+	return t, err
 }
 
 // answer joins the flight of the request's key.

@@ -304,5 +304,10 @@ func TestWithoutALastingToken(t *testing.T) {
 	}
 	wantCache(t, f.get("/v1/db/creds/app"), "HIT")
 	f.do(injected, "GET", "/v1/sys/health", "")
+	// Without any token the client hears that, and not that Vault was slow.
+	f.tokens.short = fmt.Errorf("wait: %w", context.DeadlineExceeded)
+	if err := f.Answer(httptest.NewRecorder(), newRequest(t.Context(), "GET", "/v1/db/creds/b", ""), injected); !errors.Is(err, cache.ErrNoToken) {
+		t.Errorf("Answer() = %v", err)
+	}
 	f.wantCalls(2)
 }

@@ -1,0 +1,107 @@
+package lease
+
+import (
+	"time"
+
+	"leasehold/internal/vault"
+)
+
+// Hold registers the auto-auth token, so that what is created with it can be kept. The token that it follows is dropped with all that hangs on
+// it, unless it lives on until a known end: then its leases do as well (Vault Agent forgets neither: hashicorp/vault#25712).
+func (x *Index) Hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace, previousEnds time.Time) {
+	x.mu.Lock()
+	x.hold(t, accessor, ns, previousEnds)
+	x.mu.Unlock()
+	x.flush()
+}
+
+func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace, previousEnds time.Time) {
+	old, id := x.auto, t.ID()
+	if old != nil && old.id == id {
+		return
+	}
+	switch {
+	case old == nil:
+	case previousEnds.IsZero():
+		x.removeNode(old)
+	default:
+		x.setAside(old, previousEnds)
+		x.saveNode(old)
+	}
+	n := x.tokens[id]
+	if n == nil {
+		n = &node{id: id, token: t, accessor: accessor, namespace: ns, origin: x.opt.AutoAuthPath}
+	}
+	x.addAuto(n)
+	x.saveNode(n)
+}
+
+func (x *Index) addAuto(n *node) {
+	x.add(n)
+	x.dropAlarm(&n.alarm)
+	if n.ends != 0 { // it had been set aside, and what hangs on it cut short
+		n.ends = 0
+		n.below(func(e *Entry) {
+			if !e.last && e.alarm.at > e.end.Load()-int64(minLead) {
+				x.setAlarm(&e.alarm, time.Unix(0, 0)) // at once: only a renewal tells how long it lives
+			}
+		})
+	}
+	n.auto, x.auto = true, n
+}
+
+func (x *Index) add(n *node) {
+	if x.tokens[n.id] == nil {
+		x.bytes += n.size()
+	}
+	x.tokens[n.id] = n
+	if n.accessor != "" {
+		x.byAccessor[n.accessor] = n
+	}
+	x.namespaces[n.namespace] = true
+}
+
+// setAside lets a token without an answer live until it ends: a superseded auto-auth token, a login that is not served any more.
+// What hangs on it ends with it, and hits say so.
+func (x *Index) setAside(n *node, ends time.Time) {
+	n.auto, n.alarm.node, n.ends = false, n, ends.UnixNano()
+	x.setAlarm(&n.alarm, ends)
+	n.below(func(e *Entry) { e.setEnd(time.Unix(0, e.end.Load())) })
+}
+
+// below calls f with every entry that hangs on n, near or far.
+func (n *node) below(f func(*Entry)) {
+	for todo := []*node{n}; len(todo) > 0; {
+		n := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		for child := range n.children {
+			if child.entry != nil {
+				f(child.entry)
+			}
+			todo = append(todo, child)
+		}
+		for l := range n.leases {
+			f(l)
+		}
+	}
+}
+
+// Lose drops the auto-auth token and all that hangs on it: Vault does not know it any more.
+func (x *Index) Lose(t vault.Token) {
+	x.mu.Lock()
+	if n := x.tokens[t.ID()]; n != nil {
+		x.removeNode(n)
+	}
+	x.mu.Unlock()
+	x.flush()
+}
+
+// Accessor returns the accessor of a token in the tree; "" when the token is not in it, or is a batch token.
+func (x *Index) Accessor(t vault.Token) vault.Accessor {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := x.tokens[t.ID()]; n != nil {
+		return n.accessor
+	}
+	return ""
+}
