@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/http/httpguts"
+
 	"leasehold/internal/upstream"
 	"leasehold/internal/vault"
 )
@@ -35,6 +37,7 @@ func FuzzForward(f *testing.F) {
 	f.Add("POST", "/v1/x", "Connection: x-vault-namespace\r\nX-Vault-Namespace: a\r\nTe: trailers\r\n", "body")
 	f.Add("PUT", "//x//", "Transfer-Encoding: chunked\r\n", "0\r\n\r\n")
 	f.Add("GET", "/v1/x", "Connection: upgrade\r\nUpgrade: websocket\r\nCookie: a\r\nCookie: b\r\n", "")
+	f.Add("GET", "/", "0 ", "0") // runs into the next field: a name with a space
 	f.Fuzz(func(t *testing.T, method, target, header, body string) {
 		raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: h\r\n%sContent-Length: %d\r\n\r\n%s", method, target, header, len(body), body)
 		read := func() *http.Request {
@@ -107,7 +110,10 @@ func endToEnd(h, from http.Header) http.Header {
 
 // valid refuses what a server refuses, although ReadRequest takes it.
 func valid(h http.Header) bool {
-	for _, values := range h {
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return false
+		}
 		for _, v := range values {
 			if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 				return false
