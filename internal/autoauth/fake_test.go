@@ -24,8 +24,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	loginPath = "auth/test/login"
-	renewPath = "auth/token/renew-self"
+	loginPath  = "auth/test/login"
+	renewPath  = "auth/token/renew-self"
+	lookupPath = "auth/token/lookup-self"
 )
 
 // reply is one answer of the fake Vault: an HTTP answer, no answer (err), or silence until the request is cancelled (hang).
@@ -47,12 +48,13 @@ type request struct {
 }
 
 // fakeVault is a Vault in memory, since a bubble cannot wait for a socket. By default every login gives a new token
-// (hvs.1, hvs.2, ...) and every renewal succeeds, with the TTL and renewability given.
+// (hvs.1, hvs.2, ...) and every renewal and lookup succeeds, with the TTL and renewability given.
 type fakeVault struct {
 	ttl       time.Duration
 	renewable bool
 	onLogin   func(n int) *reply // n counts from 1; nil means the default answer
 	onRenew   func(n int) *reply
+	onLookup  func(n int) *reply
 
 	mu    sync.Mutex
 	start time.Time
@@ -71,7 +73,7 @@ func (v *fakeVault) RoundTrip(r *http.Request) (*http.Response, error) {
 	n := len(slices.DeleteFunc(slices.Clone(v.seen), func(s request) bool { return s.path != path }))
 	v.mu.Unlock()
 
-	a := v.reply(path, n)
+	a := v.reply(path, n, r.Header.Get("X-Vault-Token"))
 	if a.hang {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
@@ -83,15 +85,21 @@ func (v *fakeVault) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: a.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(a.body)), Request: r}, nil
 }
 
-func (v *fakeVault) reply(path string, n int) reply {
+func (v *fakeVault) reply(path string, n int, sent string) reply {
 	script, token := v.onLogin, fmt.Sprintf("hvs.%d", n)
-	if path == renewPath {
+	switch path {
+	case renewPath:
 		script = v.onRenew
+	case lookupPath:
+		script = v.onLookup
 	}
 	if script != nil {
 		if a := script(n); a != nil {
 			return *a
 		}
+	}
+	if path == lookupPath {
+		return *lookedUp(sent, v.ttl, v.ttl, v.renewable)
 	}
 	return *granted(token, v.ttl, v.renewable)
 }
@@ -101,6 +109,17 @@ func granted(token string, ttl time.Duration, renewable bool) *reply {
 	return &reply{status: 200, body: fmt.Sprintf(
 		`{"auth":{"client_token":%q,"accessor":%q,"policies":["default","app"],"lease_duration":%d,"renewable":%t}}`,
 		token, strings.Replace(token, "hvs.", "acc.", 1), int(ttl.Seconds()), renewable)}
+}
+
+// lookedUp is Vault's answer to a lookup of a token that was made to live for life, and has left to go; 0 for ever.
+func lookedUp(token string, left, life time.Duration, renewable bool) *reply {
+	end := "null"
+	if left > 0 {
+		end = `"2030-01-01T00:00:00Z"`
+	}
+	return &reply{status: 200, body: fmt.Sprintf(
+		`{"data":{"id":%q,"accessor":%q,"policies":["default","app"],"ttl":%d,"creation_ttl":%d,"expire_time":%s,"renewable":%t}}`,
+		token, strings.Replace(token, "hvs.", "acc.", 1), int(left.Seconds()), int(life.Seconds()), end, renewable)}
 }
 
 func refused(status int, reason string) *reply {
@@ -117,6 +136,7 @@ func (v *fakeVault) requests(path string) []request {
 
 func (v *fakeVault) logins() int   { return len(v.requests(loginPath)) }
 func (v *fakeVault) renewals() int { return len(v.requests(renewPath)) }
+func (v *fakeVault) lookups() int  { return len(v.requests(lookupPath)) }
 
 // client returns vault/api's client as the daemon makes it, save for the wire.
 func (v *fakeVault) client(t *testing.T) *api.Client {
@@ -149,6 +169,13 @@ type journal struct {
 	held              []autoauth.Held
 	lost              []vault.Token
 	success, failures int
+}
+
+// soFar is what the journal has now, for a look at it while the manager runs.
+func (j *journal) soFar() *journal {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return &journal{held: slices.Clone(j.held), lost: slices.Clone(j.lost), success: j.success, failures: j.failures}
 }
 
 func (j *journal) TokenHeld(h autoauth.Held) {
@@ -191,18 +218,27 @@ func (l *logBuffer) logger() *slog.Logger {
 // running is a manager whose Run was started, inside a bubble.
 type running struct {
 	*autoauth.Manager
-	log  *logBuffer
-	stop context.CancelFunc
-	done chan error // gets what Run returned
+	log   *logBuffer
+	start func()
+	stop  context.CancelFunc
+	done  chan error // gets what Run returned
 }
 
 // run starts a manager. The test must end it, by stop or otherwise, before its bubble ends.
 func run(t *testing.T, v *fakeVault, m autoauth.Method, o autoauth.Options) *running {
 	t.Helper()
+	r := prepare(t, v, m, o)
+	r.start()
+	return r
+}
+
+// prepare makes a manager whose Run begins with start.
+func prepare(t *testing.T, v *fakeVault, m autoauth.Method, o autoauth.Options) *running {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	r := &running{log: &logBuffer{}, stop: stop, done: make(chan error, 1)}
 	r.Manager = autoauth.NewManager(v.client(t), m, r.log.logger(), o)
-	go func() { r.done <- r.Run(ctx) }()
+	r.start = func() { go func() { r.done <- r.Run(ctx) }() }
 	t.Cleanup(stop)
 	return r
 }

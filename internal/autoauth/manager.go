@@ -32,13 +32,15 @@ type Sink interface {
 
 // Observer hears which tokens are held. It is called from the manager's goroutine and must return quickly.
 type Observer interface {
-	// TokenHeld is called before requests can see a new token, and again for each renewal of it.
+	// TokenHeld is called before requests can see a new token, and again for each renewal of it. The token of the last run is in use from the
+	// start, since whoever restored it knows it already; it is announced when Vault has confirmed it.
 	TokenHeld(Held)
 	// TokenLost is called when a token ended without a successor: it expired, or Vault no longer accepts it.
 	TokenLost(vault.Token)
 }
 
-// Meter counts logins and renewals that succeeded, and logins that failed or tokens that ended unrenewed.
+// Meter counts logins and renewals that succeeded, and logins that failed or tokens that ended unrenewed. That the token of the last run is good
+// counts as a login.
 type Meter interface {
 	AuthSuccess()
 	AuthFailure()
@@ -63,6 +65,10 @@ type Options struct {
 	MinBackoff time.Duration   // first pause after a failure, and least time between two logins; default 1 s
 	MaxBackoff time.Duration   // longest pause; default 5 min, never less than MinBackoff
 
+	// Resume is the token of the last run: it is in use at once, and looked up as soon as Vault answers; only when Vault does not accept it any
+	// more is a login made (hashicorp/vault#28305, #16148).
+	Resume Resumed
+
 	// MinTokenTTL is the least life that Lasting's tokens have. A token that cannot be renewed is replaced when it has no more. 0 means no such bound.
 	MinTokenTTL time.Duration
 
@@ -85,18 +91,19 @@ type Manager struct {
 	writers []*writer
 
 	slot    *slot
-	ready   chan struct{} // closed at the first token
+	ready   chan struct{} // closed at the first token that Vault has granted or confirmed
 	revoked chan struct{} // capacity 1: tells Run that Invalidate emptied the slot
 	hurry   chan struct{} // capacity 1: tells Run that Lasting finds the token too short
 
 	// The rest belongs to the goroutine of Run.
-	held      Held        // zero Token: none
+	held      Held        // zero Token: none; until confirmed, the last run's as far as it is known
 	lost      vault.Token // what was held before, when nothing is
 	plan      plan
 	least     time.Duration // what the held token must have left for Lasting
 	notBefore time.Time     // of the next login
 	logins    backoff
 	renewals  backoff
+	confirms  backoff
 }
 
 // NewManager makes a manager that logs in with method. The client becomes the manager's own: its retries are switched off,
@@ -124,15 +131,18 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 		hurry:    make(chan struct{}, 1),
 		logins:   backoff{min: o.MinBackoff, max: o.MaxBackoff},
 		renewals: backoff{min: o.MinBackoff, max: o.MaxBackoff},
+		confirms: backoff{min: o.MinBackoff, max: max(o.MinBackoff, min(o.MaxBackoff, maxConfirmPause))},
 	}
+	m.takeUp(o.Resume)
 	for _, s := range o.Sinks {
 		m.writers = append(m.writers, newWriter(s, log))
 	}
 	return m
 }
 
-// Run logs in and keeps the token until ctx ends, which is a success. It returns ErrDone for Options.ExitAfterAuth, or the
-// failed login's error for Options.ExitOnErr; that one is a vault.ErrRefused when Vault said no. Call it once.
+// Run logs in, unless the token of the last run is still good, and keeps the token until ctx ends, which is a success. It returns
+// ErrDone for Options.ExitAfterAuth, or the failed login's error for Options.ExitOnErr; that one is a vault.ErrRefused when Vault
+// said no. Call it once.
 func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.live(ctx) })
@@ -153,7 +163,7 @@ func (m *Manager) Await(ctx context.Context) (vault.Token, error) {
 	return m.slot.await(ctx, func(*occupant) bool { return true })
 }
 
-// Ready is closed when the first token is held.
+// Ready is closed when the first login was made, or the token of the last run confirmed.
 func (m *Manager) Ready() <-chan struct{} { return m.ready }
 
 // Invalidate says that Vault no longer accepts t. If t is the current token it is dropped here and now, and the manager logs in
@@ -168,7 +178,7 @@ func (m *Manager) Invalidate(t vault.Token) {
 	}
 }
 
-// awaitStored returns ErrDone once every sink has stored a token: at the first login when there are no sinks.
+// awaitStored returns ErrDone once every sink has stored a token: when ready, if there are no sinks.
 func (m *Manager) awaitStored(ctx context.Context) error {
 	steps := []<-chan struct{}{m.ready}
 	for _, w := range m.writers {

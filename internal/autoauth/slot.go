@@ -21,8 +21,9 @@ type slot struct {
 
 // occupant is a token, and until when something may be created under it: the zero time for always.
 type occupant struct {
-	token vault.Token
-	until time.Time
+	token       vault.Token
+	until       time.Time
+	provisional bool // the last run's, which Vault has not confirmed yet
 }
 
 func newSlot() *slot { return &slot{changed: make(chan struct{})} }
@@ -64,6 +65,26 @@ func (s *slot) drop(t vault.Token) bool {
 	}
 	s.change(nil)
 	return true
+}
+
+// while returns a context that ends when t leaves the slot, or anything else changes there. done releases it.
+func (s *slot) while(ctx context.Context, t vault.Token) (_ context.Context, done func()) {
+	s.mu.Lock()
+	changed := s.changed
+	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	if !s.get().Equal(t) {
+		cancel()
+	}
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { cancel(); watch.Wait() }
 }
 
 // await waits until there is a token that will do.

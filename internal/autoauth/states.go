@@ -3,6 +3,7 @@ package autoauth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"leasehold/internal/vault"
@@ -11,10 +12,11 @@ import (
 // state is one step of the manager's life. It works or waits, and names the next step; nil ends the life.
 type state func(context.Context) (state, error)
 
-// live takes the steps. From login, a token leads to watch; from there the token's end or a planned login leads back to login,
-// and a planned renewal to renew; from renew, back to watch, or to login when Vault says that the token is gone.
+// live takes the steps. It begins with resume when there is a token of the last run, else with login. From login, a token leads to
+// watch; from there the token's end or a planned login leads back to login, and a planned renewal to renew; from renew, back to
+// watch, or to login when Vault says that the token is gone. Resume leads to watch as well when the token is good, else to login.
 func (m *Manager) live(ctx context.Context) error {
-	for step := state(m.login); step != nil; {
+	for step := m.first(); step != nil; {
 		var err error
 		if step, err = step(ctx); err != nil {
 			return err
@@ -168,8 +170,14 @@ func (m *Manager) expired() bool {
 	return !m.held.Expires.IsZero() && !m.opts.Now().Before(m.held.Expires)
 }
 
-// hold makes the answer's token the current one.
+// hold makes the token that a login brought the current one.
 func (m *Manager) hold(a answer, started time.Time) {
+	m.adopt(a, started, m.leastOf(a.grant), m.slot.put)
+	m.story().Info("logged in to Vault")
+}
+
+// adopt makes the answer's token the held one. show brings it into the slot.
+func (m *Manager) adopt(a answer, started time.Time, least time.Duration, show func(occupant)) {
 	h := Held{Token: a.token, Accessor: a.accessor, Policies: a.policies, Grant: a.grant, Expires: ending(started, a.grant.TTL)}
 	previous, alive := m.lost, false
 	if !m.held.Token.IsZero() {
@@ -178,13 +186,13 @@ func (m *Manager) hold(a answer, started time.Time) {
 	if !previous.Equal(h.Token) {
 		h.Previous, h.PreviousAlive = previous, alive
 	}
-	m.held, m.lost, m.least = h, vault.Token{}, m.leastOf(h.Grant)
+	m.held, m.lost, m.least = h, vault.Token{}, least
 	m.schedule(planFor(h.Grant, started))
 	m.renewals.reset()
 
 	// Observers first: no request may use a token that the lease index has not heard of.
 	m.announce()
-	m.slot.put(m.occupant())
+	show(m.occupant())
 	for _, w := range m.writers {
 		w.offer(h.Token)
 	}
@@ -194,7 +202,12 @@ func (m *Manager) hold(a answer, started time.Time) {
 		close(m.ready)
 	}
 	m.countSuccess()
-	m.log.With(m.plan.attr()).Info("logged in to Vault", "accessor", h.Accessor, "policies", h.Policies,
+}
+
+// story is the log with all that there is to say of a token just adopted.
+func (m *Manager) story() *slog.Logger {
+	h := m.held
+	return m.log.With(m.plan.attr()).With("accessor", h.Accessor, "policies", h.Policies,
 		"namespace", m.opts.Namespace, "ttl", h.Grant.TTL, "renewable", h.Grant.Renewable)
 }
 
@@ -207,7 +220,9 @@ func (m *Manager) prolong(g vault.Grant, started time.Time) {
 		m.plan = plan{at: started} // Vault has rounded down: what had an end keeps it
 	} else {
 		m.held.Grant, m.held.Expires = g, ending(started, g.TTL)
-		m.schedule(planFor(vault.Grant{TTL: g.TTL, Renewable: g.Renewable && !capped}, started))
+		// What is too short for MinTokenTTL right after its renewal would be renewed again for every request, and never last.
+		o := m.occupant()
+		m.schedule(planFor(vault.Grant{TTL: g.TTL, Renewable: g.Renewable && !capped && m.lasts(&o)}, started))
 		m.slot.update(m.occupant())
 	}
 	m.held.Previous, m.held.PreviousAlive = vault.Token{}, false
