@@ -33,6 +33,10 @@ func (d *decoder) apiProxyAndCache(top section, cfg *Config) (APIProxy, *Cache) 
 	if len(top.blocks["auto_auth"]) > 0 {
 		return proxy, cache
 	}
+	if cache != nil && cache.Persist != nil && cache.Persist.Type == "transit" {
+		d.fail(legacy.problem(cache.Persist.Pos, `persist type "transit" needs a token of Vault, and auto_auth is not configured`,
+			`add an auto_auth stanza, or use persist "file" { ... }`))
+	}
 	for _, from := range []section{s, legacy} {
 		if setting[TokenUse](from.Settings, "use_auto_auth_token") != Never {
 			text := from.path + ".use_auto_auth_token is true but auto_auth not configured"
@@ -167,35 +171,4 @@ func brokenPattern(path string) string {
 		}
 	}
 	return ""
-}
-
-func (d *decoder) persist(b block) *Persist {
-	s := d.section("cache.persist", b, persistKeys)
-	p := &Persist{
-		Pos:                     s.pos,
-		Type:                    d.typeOf(s, b),
-		Path:                    s.String("path"),
-		KeepAfterImport:         s.Bool("keep_after_import"),
-		ExitOnErr:               s.Bool("exit_on_err"),
-		ServiceAccountTokenFile: s.String("service_account_token_file"),
-		KeyFile:                 s.String("key_file"),
-	}
-	unused := ""
-	switch p.Type {
-	case "kubernetes":
-		unused = "key_file"
-	case "file":
-		unused = "service_account_token_file"
-		if p.KeyFile == "" {
-			d.fail(s.problem(s.place("key_file"), `persist.key_file is required with type "file"`, `write for example key_file = "/etc/leasehold/cache.key"`))
-		}
-	case "":
-		d.fail(s.problem(s.pos, "persist type must be specified", `write persist "kubernetes" { ... } or persist "file" { ... }`))
-	default:
-		d.fail(s.problem(s.pos, fmt.Sprintf("unknown persist type %q", clip(p.Type)), "write kubernetes or file"))
-	}
-	if at, given := s.at[unused]; given {
-		d.warn(s.problem(at, fmt.Sprintf("persist.%s has no effect with type %q", unused, p.Type), "remove it"))
-	}
-	return p
 }

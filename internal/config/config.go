@@ -187,15 +187,20 @@ type Rule struct {
 	ReplaceBefore     float64
 }
 
-// Persist is the persist block of a cache.
+// Persist is the persist block of a cache: where the state file is, and what protects its key. What belongs to another type is empty.
 type Persist struct {
-	Pos                     Pos
-	Type                    string // "kubernetes" or "file"
-	Path                    string // a directory; whether it exists is found out when the state file is opened
-	KeepAfterImport         bool
-	ExitOnErr               bool
-	ServiceAccountTokenFile string // "kubernetes": the token whose content seals the key
-	KeyFile                 string // "file": where the key is
+	Pos             Pos
+	Type            string // "kubernetes", "file", "systemd", "env", "transit" or "auto"
+	Path            string // a directory; whether it exists is found out when the state file is opened
+	KeepAfterImport bool   // keep_after_import, "kubernetes" only: all other types keep the file
+	ExitOnErr       bool
+
+	ServiceAccountTokenFile string // "kubernetes": the token that the key is made from
+	KeyFile                 string // "file": where the key is; "auto": where it is without a credential. Never empty there
+	Credential              string // "systemd" and "auto": the name of the credential that holds the key; leasehold-state-key by default
+	KeyEnv                  string // "env": the variable that holds the key; LEASEHOLD_STATE_KEY by default
+	TransitMount            string // "transit": where the engine is, without a slash at either end; transit by default
+	TransitKey              string // "transit": the name of its key. Never empty there, and there is an AutoAuth
 }
 
 // Listener is one tcp listener.

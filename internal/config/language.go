@@ -116,15 +116,6 @@ var ruleKeys = table{
 	"replace_before":      {kind: share, example: "0.1"},
 }
 
-var persistKeys = table{
-	"type":                       {kind: text},
-	"path":                       {kind: text, required: true, example: `"/vault/agent-cache"`},
-	"keep_after_import":          {kind: boolean},
-	"exit_on_err":                {kind: boolean},
-	"service_account_token_file": {kind: text, preset: defaultTokenJWT},
-	"key_file":                   {kind: text}, // ours
-}
-
 var listenerKeys = table{
 	"type":                     {kind: text},
 	"address":                  {kind: text, preset: defaultListenAddress, example: `"127.0.0.1:8200"`},

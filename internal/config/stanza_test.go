@@ -174,11 +174,11 @@ func TestBrokenListenerAndCache(t *testing.T) {
 		"persist without anything": {
 			"cache {\n  persist {}\n}\n" + tcp,
 			`t.hcl:2: cache: persist.path is required; write for example path = "/vault/agent-cache"` + "\n" +
-				`t.hcl:2: cache: persist type must be specified; write persist "kubernetes" { ... } or persist "file" { ... }`,
+				`t.hcl:2: cache: persist type must be specified; write for example persist "file" { ... }: the types are auto, env, file, kubernetes, systemd and transit`,
 		},
 		"persist of an unknown type": {
 			"cache {\n  persist \"redis\" { path = \"p\" }\n}\n" + tcp,
-			`t.hcl:2: cache: unknown persist type "redis"; write kubernetes or file`,
+			`t.hcl:2: cache: unknown persist type "redis"; the types are auto, env, file, kubernetes, systemd and transit`,
 		},
 		"persist in a file without a key": {
 			"cache {\n  persist \"file\" {\n    path = \"p\"\n  }\n}\n" + tcp,

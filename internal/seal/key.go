@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -31,9 +32,11 @@ type Key struct {
 	aead   func() cipher.AEAD
 }
 
-func newKey(secret *[size]byte) (*Key, error) {
+// NewKey returns the key that secret is. What becomes of secret afterwards is the caller's.
+func NewKey(secret *[size]byte) (*Key, error) {
+	own := *secret
 	expand := func(info string) [size]byte {
-		out, _ := hkdf.Key(sha256.New, secret[:], nil, "leasehold "+info, size) // fails only for more than 255 hashes of output
+		out, _ := hkdf.Key(sha256.New, own[:], nil, "leasehold "+info, size) // fails only for more than 255 hashes of output
 		return [size]byte(out)
 	}
 	sealing := expand("seal records") // not the key itself, nor anything that Derive returns
@@ -49,6 +52,13 @@ func newKey(secret *[size]byte) (*Key, error) {
 	return &Key{expand: expand, aead: func() cipher.AEAD { return aead }}, nil
 }
 
+// NewSecret returns 32 random bytes: a key that nobody has yet.
+func NewSecret() *[size]byte {
+	secret := new([size]byte)
+	_, _ = rand.Read(secret[:]) // never fails
+	return secret
+}
+
 // Derive returns a secret that is the same for the same key and purpose, different for each purpose, and tells nothing about the
 // key, about what it sealed or about other purposes: HKDF-SHA256 (RFC 5869).
 func (k *Key) Derive(purpose string) [size]byte { return k.expand("derive " + purpose) }
@@ -56,7 +66,7 @@ func (k *Key) Derive(purpose string) [size]byte { return k.expand("derive " + pu
 // For returns the key of one purpose among others, such as the state file of one Vault.
 func (k *Key) For(purpose string) (*Key, error) {
 	secret := k.expand("for " + purpose)
-	return newKey(&secret)
+	return NewKey(&secret)
 }
 
 // Seal returns a fresh random nonce, the ciphertext of plain and a tag that also covers aad: 28 bytes more than plain. It fails for

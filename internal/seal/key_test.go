@@ -148,6 +148,24 @@ func TestKeysOfPurposesAreApart(t *testing.T) {
 	}
 }
 
+func TestAKeyIsWhatItsSecretWas(t *testing.T) {
+	text := [32]byte([]byte(secret))
+	k, err := seal.NewKey(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(text[:])
+	if k.Derive("x") != keyOf(t, secret).Derive("x") {
+		t.Error("it is not the key of a file that holds the same")
+	}
+}
+
+func TestNewSecretsDiffer(t *testing.T) {
+	if one, two := seal.NewSecret(), seal.NewSecret(); *one == *two || *one == [32]byte{} {
+		t.Errorf("made %x and %x", *one, *two)
+	}
+}
+
 func TestKeyDoesNotPrintItself(t *testing.T) {
 	k := keyOf(t, secret)
 	type holder struct {

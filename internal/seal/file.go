@@ -1,7 +1,6 @@
 package seal
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -14,8 +13,8 @@ import (
 	"syscall"
 )
 
-// maxFile is above any way to write a key, in bytes, line ends and white space included.
-const maxFile = 128
+// maxText is above any way to write a key, in bytes, line ends and white space included.
+const maxText = 128
 
 // OpenKeyFile reads the key at path, and makes a new one there if there is no file: mode 0600, on disk when OpenKeyFile returns. Its
 // directory must exist.
@@ -31,38 +30,26 @@ func OpenKeyFile(path string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
-	return newKey(secret)
+	return NewKey(secret)
 }
 
 func readKeyFile(path string) (*[size]byte, error) {
-	// Without O_NONBLOCK, opening a pipe would wait for its writer. What is open cannot be exchanged between check and read.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrPermission) {
+	text, mode, err := readRegular(path, maxText)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("%w; let uid %d, and no other, read it", err, os.Geteuid())
-	}
-	if err != nil {
+	case errors.Is(err, errNotRegular):
+		return nil, fmt.Errorf("%w; name one, or a path where one can be made", err)
+	case err != nil:
 		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file; name one, or a path where one can be made")
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" { // Windows has no such bits
+	case opens(mode, 0o077):
 		return nil, fmt.Errorf("its mode %04o gives others access; run chmod 600 %s, and replace the key if it may be known", mode, path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	secret, err := decode(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; restore it, or write a new key with `openssl rand -base64 32`", err)
 	}
-	secret, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(secret) != size || len(text) > maxFile {
-		return nil, errors.New("it does not hold 32 bytes in base64; restore it, or write a new key with `openssl rand -base64 32`")
-	}
-	return (*[size]byte)(secret), nil
+	return secret, nil
 }
 
 func createKeyFile(path string) (*[size]byte, error) {
@@ -76,8 +63,7 @@ func createKeyFile(path string) (*[size]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	secret := new([size]byte)
-	_, _ = rand.Read(secret[:]) // never fails
+	secret := NewSecret()
 	_, err = f.WriteString(base64.StdEncoding.EncodeToString(secret[:]) + "\n")
 	if err == nil {
 		err = f.Sync()
@@ -98,4 +84,37 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+var errNotRegular = errors.New("it is not a regular file")
+
+// readRegular returns what a regular file, or a link to one, begins with: up to one byte more than most, so that too long a file shows.
+func readRegular(path string, most int64) (text string, mode fs.FileMode, err error) {
+	// Without O_NONBLOCK, opening a pipe would wait for its writer. What is open cannot be exchanged between check and read.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", 0, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return "", 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return "", 0, errNotRegular
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	return string(b), info.Mode().Perm(), err
+}
+
+// opens reports whether mode gives one of the rights. Windows has no such bits.
+func opens(mode, rights fs.FileMode) bool { return mode&rights != 0 && runtime.GOOS != "windows" }
+
+// decode reads a key in the text form of a key file, white space around it included. Its error does not show the text.
+func decode(text string) (*[size]byte, error) {
+	secret, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSpace(text))
+	if err != nil || len(secret) != size || len(text) > maxText {
+		return nil, errors.New("it does not hold 32 bytes in base64")
+	}
+	return (*[size]byte)(secret), nil
 }

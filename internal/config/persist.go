@@ -1,0 +1,130 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The persist block. Vault has the type kubernetes alone; the other types, and the keys that are theirs, are ours.
+var persistKeys = table{
+	"type":              {kind: text},
+	"path":              {kind: text, required: true, example: `"/vault/agent-cache"`},
+	"exit_on_err":       {kind: boolean},
+	"keep_after_import": {kind: boolean},
+
+	"service_account_token_file": {kind: text, preset: defaultTokenJWT},
+	"key_file":                   {kind: matching("the path of a file", `"/etc/leasehold/cache.key"`, notEmpty)},
+	"credential":                 {kind: matching("the name of a file, without a directory", `"leasehold-state-key"`, isFileName), preset: "leasehold-state-key"},
+	// Not shown when it is wrong: it may be the key itself, written in the place of the variable's name.
+	"key_env":       {kind: matching("the name of an environment variable", `"LEASEHOLD_STATE_KEY"`, isVariable), preset: "LEASEHOLD_STATE_KEY", secret: true},
+	"transit_key":   {kind: matching("the name of a key (letters, digits, _, - and .)", `"leasehold"`, isKeyName)},
+	"transit_mount": {kind: mountPath, preset: "transit"},
+}
+
+// persistTypes holds the keys of each type, and which of them it needs. What stands in none of them belongs to all types.
+var persistTypes = map[string]map[string]bool{
+	"kubernetes": {"service_account_token_file": false, "keep_after_import": false},
+	"file":       {"key_file": true},
+	"systemd":    {"credential": false},
+	"env":        {"key_env": false},
+	"transit":    {"transit_key": true, "transit_mount": false},
+	"auto":       {"credential": false, "key_file": true}, // the key file is for where systemd gives no credential
+}
+
+const knownPersistTypes = "auto, env, file, kubernetes, systemd and transit"
+
+func (d *decoder) persist(b block) *Persist {
+	s := d.section("cache.persist", b, persistKeys)
+	name := d.typeOf(s, b)
+	keys, known := persistTypes[name]
+	switch {
+	case name == "":
+		d.fail(s.problem(s.pos, "persist type must be specified", `write for example persist "file" { ... }: the types are `+knownPersistTypes))
+	case !known:
+		remedy := "the types are " + knownPersistTypes
+		if near := nearest(name, maps.Keys(persistTypes)); near != "" {
+			remedy = fmt.Sprintf("did you mean %q? The types are %s", near, knownPersistTypes)
+		}
+		d.fail(s.problem(s.pos, fmt.Sprintf("unknown persist type %q", clip(name)), remedy))
+	default:
+		d.checkPersist(s, name)
+	}
+	own := func(key string) string {
+		if _, ok := keys[key]; !ok {
+			return ""
+		}
+		preset, _ := persistKeys[key].preset.(string)
+		return cmp.Or(s.String(key), preset) // as in Vault, empty means the default
+	}
+	return &Persist{
+		Pos:                     s.pos,
+		Type:                    name,
+		Path:                    s.String("path"),
+		KeepAfterImport:         s.Bool("keep_after_import") && name == "kubernetes",
+		ExitOnErr:               s.Bool("exit_on_err"),
+		ServiceAccountTokenFile: own("service_account_token_file"),
+		KeyFile:                 own("key_file"),
+		Credential:              own("credential"),
+		KeyEnv:                  own("key_env"),
+		TransitMount:            own("transit_mount"),
+		TransitKey:              own("transit_key"),
+	}
+}
+
+// checkPersist compares the keys that stand in the block with those of its type.
+func (d *decoder) checkPersist(s section, name string) {
+	keys := persistTypes[name]
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if _, given := s.at[key]; keys[key] && !given {
+			d.fail(s.problem(s.pos, fmt.Sprintf("%s is required with type %q", s.name(key), name), persistKeys[key].assign(key)))
+		}
+	}
+	for key, at := range s.at {
+		if _, own := keys[key]; own || !ofSomeType(key) {
+			continue
+		}
+		text := fmt.Sprintf("%s has no effect with type %q", s.name(key), name)
+		if key == "keep_after_import" {
+			text += ": the state file stays in use"
+		}
+		d.warn(s.problem(at, text, "remove it"))
+	}
+}
+
+func ofSomeType(key string) bool {
+	for _, keys := range persistTypes {
+		if _, ok := keys[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// matching is a text that fits; the empty one is for fits to judge.
+func matching(want, example string, fits func(string) bool) kind {
+	return kind{want: want, example: example, zero: "", read: func(v value) (any, bool) {
+		s, ok := v.data.(string)
+		return s, ok && fits(s)
+	}}
+}
+
+// mountPath is where an engine is mounted. Slashes at its ends do not count.
+var mountPath = kind{want: "text", example: `"transit"`, zero: "", read: func(v value) (any, bool) {
+	s, ok := v.data.(string)
+	return strings.Trim(s, "/"), ok
+}}
+
+var (
+	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	// keyName is Vault's own for the name of a transit key (framework.GenericNameRegex): anything else would be another path.
+	keyName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
+)
+
+func notEmpty(s string) bool   { return s != "" }
+func isFileName(s string) bool { return s != "." && s != ".." && !strings.ContainsAny(s, `/\`) }
+func isVariable(s string) bool { return s == "" || variableName.MatchString(s) }
+func isKeyName(s string) bool  { return keyName.MatchString(s) }
