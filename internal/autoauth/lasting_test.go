@@ -89,6 +89,28 @@ func TestLastingWhileLoginsFail(t *testing.T) {
 	})
 }
 
+// Nor do those who ask make the renewals of a Vault that is away come faster than once a second.
+func TestLastingWhileRenewalsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{ttl: time.Hour, renewable: true, onRenew: func(int) *reply { return unreachable() }}
+		r := run(t, v, method{}, autoauth.Options{MinTokenTTL: 25 * time.Minute})
+		time.Sleep(36 * time.Minute)
+		before := v.renewals()
+		for range 600 {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			if _, err := r.Lasting(ctx); !errors.Is(err, autoauth.ErrNotLasting) {
+				t.Fatalf("Lasting() = %v", err)
+			}
+			cancel()
+		}
+		if n := v.renewals() - before; n < 30 || n > 61 {
+			t.Errorf("%d renewals in the minute of 600 requests", n)
+		}
+		r.stop()
+		synctest.Wait()
+	})
+}
+
 // The wall clock goes on while the machine sleeps, and may be set; timers know nothing of it.
 func TestTheWallClockJumps(t *testing.T) {
 	for name, c := range map[string]struct {

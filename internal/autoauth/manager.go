@@ -101,6 +101,7 @@ type Manager struct {
 	plan      plan
 	least     time.Duration // what the held token must have left for Lasting
 	notBefore time.Time     // of the next login
+	renewFrom time.Time     // of the next renewal, after one that failed
 	logins    backoff
 	renewals  backoff
 	confirms  backoff

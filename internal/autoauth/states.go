@@ -62,7 +62,11 @@ func (m *Manager) watch(ctx context.Context) (state, error) {
 		if o := m.occupant(); m.lasts(&o) {
 			return m.watch, nil // it has been renewed since
 		}
-		if m.plan.renew {
+		switch {
+		case m.plan.renew && m.opts.Now().Before(m.renewFrom): // Vault is in trouble, and there may be many who ask
+			m.plan.at = m.renewFrom
+			return m.watch, nil
+		case m.plan.renew:
 			return m.renew, nil
 		}
 	case due:
@@ -97,7 +101,7 @@ func (m *Manager) renew(ctx context.Context) (state, error) {
 	default:
 		left := m.held.Expires.Sub(m.opts.Now())
 		pause := min(m.renewals.next(), max(left/2, m.opts.MinBackoff)) // more attempts, not fewer, as the end comes near
-		m.plan.at = m.opts.Now().Add(pause)
+		m.plan.at, m.renewFrom = m.opts.Now().Add(pause), m.opts.Now().Add(min(pause, m.opts.MinBackoff))
 		m.log.Warn("renewal failed", "error", err, "accessor", m.held.Accessor, "next_attempt_in", pause, "token_ends_in", left)
 	}
 	return m.watch, nil
