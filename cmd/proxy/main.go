@@ -30,6 +30,10 @@ func main() {
 
 // run is main without the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "state" {
+		protectMemory(stderr)
+		return exitCode(stderr, state(ctx, args[1:], stdout, stderr))
+	}
 	f, err := parseFlags(args, stderr)
 	if err != nil {
 		return exitCode(stderr, err)
@@ -38,13 +42,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintf(stdout, "leasehold %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
 	}
-	if err := harden(); err != nil {
-		_, _ = fmt.Fprintln(stderr, "warning: the memory of this process could not be protected from others of the same user:", err)
-	}
+	protectMemory(stderr)
 	if f.config == "" {
 		return exitCode(stderr, quick(ctx, f, stdout, stderr))
 	}
 	return exitCode(stderr, serve(ctx, f, stderr))
+}
+
+// protectMemory comes before any secret.
+func protectMemory(stderr io.Writer) {
+	if err := harden(); err != nil {
+		_, _ = fmt.Fprintln(stderr, "warning: the memory of this process could not be protected from others of the same user:", err)
+	}
 }
 
 // serve runs the daemon of a configuration file.
@@ -124,6 +133,10 @@ var errUsage = errors.New("usage")
 func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
 	set.SetOutput(stderr)
+	set.Usage = func() {
+		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE")
+		set.PrintDefaults()
+	}
 	set.StringVar(&f.config, "config", "", "configuration `FILE` of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
 	set.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error (VAULT_LOG_LEVEL, log_level)")
 	set.StringVar(&f.logFormat, "log-format", "", "standard or json (VAULT_LOG_FORMAT, log_format)")
@@ -133,7 +146,7 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 		return f, errors.Join(errUsage, err)
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is not a flag; a configuration file is given as -config=FILE", set.Arg(0))
+		return f, fmt.Errorf("%q is neither a flag nor a command (there is: state); a configuration file is given as -config=FILE", set.Arg(0))
 	}
 	set.Visit(func(given *flag.Flag) {
 		if given.Name == "exit-after-auth" {

@@ -71,7 +71,16 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 		})
 	}
 	g.Go(func() error { return p.upstream.Run(ctx) })
-	g.Go(func() error { return p.clock().Run(ctx) })
+	g.Go(func() error { return p.whenOpen(ctx, func(ctx context.Context) error { return p.clock().Run(ctx) }) })
+	g.Go(func() error { return p.whenOpen(ctx, p.journal.run) })
+	g.Go(func() error {
+		select {
+		case err := <-p.failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	if p.tokens != nil {
 		g.Go(func() error { return p.tokens.Run(ctx) })
 	}
@@ -104,10 +113,16 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 	return sockets, nil
 }
 
-// announce waits for the first login and tells that the daemon is ready.
+// announce waits for the first login and tells that the daemon is ready. With the token of the last run it is so at once: hits need no Vault
+// (hashicorp/vault#28305).
 func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 	started := Started{Vault: p.upstream.Address()}
-	if p.tokens != nil {
+	log := p.log
+	switch {
+	case p.tokens == nil:
+	case p.tokens.Resuming():
+		started.Accessor, log = p.restored.AutoAccessor, log.With("login", resumed)
+	default:
 		select {
 		case <-p.tokens.Ready():
 		case <-ctx.Done():
@@ -122,7 +137,7 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 		}
 		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())
 	}
-	p.log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
+	log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
 	if p.ready != nil {
 		p.ready(started)
 	}
@@ -132,8 +147,11 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 // handler is the router of one listener.
 func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 	routes := router.Parts{
-		Answer: p.cache, Clear: p.cache, Metrics: p.meters.Handler(), Quit: stop, Failed: p.failed, Log: p.log,
-		Vault: p.upstream.Address(),
+		Answer: p.cache, Clear: p.cache, Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
+		Vault: p.upstream.Address(), Ready: p.readiness,
+	}
+	if p.needsVault() {
+		routes.Answer, routes.Clear = gate{p}, gate{p}
 	}
 	if p.tokens != nil { // a nil *Manager in an interface would not be nil
 		routes.Tokens = p.tokens

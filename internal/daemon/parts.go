@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"leasehold/internal/autoauth"
 	"leasehold/internal/cache"
@@ -16,7 +17,6 @@ import (
 	"leasehold/internal/lease"
 	"leasehold/internal/listener"
 	"leasehold/internal/router"
-	"leasehold/internal/store"
 	"leasehold/internal/telemetry"
 	"leasehold/internal/upstream"
 )
@@ -27,18 +27,25 @@ type parts struct {
 	log   *slog.Logger
 	ready func(Started)
 
+	started time.Time
+
 	upstream *upstream.Client
-	state    *store.Store // nil when the cache is in memory only
+	journal  journal // without a store when the cache is in memory only
 	index    *lease.Index
 	meters   *telemetry.Meters
 	held     *holder
+	restored lease.Restored
+	detached bool              // the cache is in memory only, although a state file is configured; set before opened is closed
 	tokens   *autoauth.Manager // nil without auto-auth
-	cache    *cache.Cache
+
+	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
+	cache  *cache.Cache
+	failed chan error // capacity 1: what ends the daemon although no part has ended
 }
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
-	p := &parts{cfg: cfg, log: o.Log, ready: o.Ready}
+	p := &parts{cfg: cfg, log: o.Log, ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err
@@ -59,34 +66,66 @@ func (p *parts) build(o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
-	options := cache.Options{Off: p.cfg.Cache == nil}
-	if c := p.cfg.Cache; c != nil {
-		options.ReplayTTL, options.MaxEntrySize = !c.ReportRemainingTTL, c.MaxEntrySize
-		if p.state, options.KeySecret, err = openState(c.Persist, p.identity(), o.Log); err != nil {
-			return err
-		}
-	}
 	p.index = p.newIndex()
-	if p.meters, err = telemetry.New(p.index); err != nil {
+	if p.meters, err = telemetry.New(p.index, p.stateOf); err != nil {
 		return err
 	}
 	p.held = &holder{index: p.index, meters: p.meters}
-	last, err := p.restore()
-	if err != nil {
-		return err
+	p.held.changed.Store(p.started.UnixNano())
+	if p.persists() && !p.needsVault() {
+		w, err := protect(p.cfg.Cache.Persist, p.log)
+		if err != nil {
+			return fmt.Errorf("%scache: %w", place(p.cfg.Cache.Persist.Pos), err)
+		}
+		if err := p.openState(context.Background(), w); err != nil {
+			return err
+		}
 	}
-	if p.tokens, err = p.manager(o, last); err != nil {
+	if p.tokens, err = p.manager(o); err != nil {
 		return err
 	}
 	if p.tokens == nil { // nobody renews or replaces it any more
-		p.index.Lose(last)
+		p.index.Lose(p.restored.Auto)
+	}
+	if p.needsVault() {
+		return nil
+	}
+	return p.openCache()
+}
+
+// openCache is the last step of build. It waits for the state file, whose secret is part of the hashes that requests are found by.
+func (p *parts) openCache() (err error) {
+	options := cache.Options{Off: p.cfg.Cache == nil, KeySecret: p.journal.secret()}
+	if c := p.cfg.Cache; c != nil {
+		options.ReplayTTL, options.MaxEntrySize = !c.ReportRemainingTTL, c.MaxEntrySize
 	}
 	if p.tokens == nil { // a nil *Manager in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
 		p.cache, err = cache.New(p.index, p.upstream, p.tokens, p.meters, options)
 	}
+	if err == nil {
+		close(p.opened)
+	}
 	return err
+}
+
+// fail ends the daemon.
+func (p *parts) fail(err error) {
+	select {
+	case p.failed <- err:
+	default: // it ends already
+	}
+}
+
+// whenOpen runs f when there is a cache.
+func (p *parts) whenOpen(ctx context.Context, f func(context.Context) error) error {
+	select {
+	case <-p.opened:
+		return f(ctx)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func (p *parts) newIndex() *lease.Index {
@@ -104,8 +143,8 @@ func (p *parts) newIndex() *lease.Index {
 	if a := p.cfg.AutoAuth; a != nil && a.Method.Type == "approle" {
 		o.AutoAuthPath = a.Method.MountPath + "/login/"
 	}
-	if p.state != nil { // a nil *Store in an interface would not be nil
-		o.Journal = journal{p.state}
+	if p.persists() {
+		o.Journal = &p.journal
 	}
 	return lease.NewIndex(o)
 }
@@ -142,16 +181,13 @@ func (p *parts) close() {
 	if p.meters != nil {
 		err = p.meters.Close(context.Background())
 	}
-	if p.state != nil {
-		err = errors.Join(err, p.state.Close())
-	}
-	if err != nil {
+	if err = errors.Join(err, p.journal.close()); err != nil {
 		p.log.Warn("not everything could be closed", slog.Any("error", err))
 	}
 }
 
-// failed is told of every request that got no answer from Vault.
-func (p *parts) failed(r *http.Request, status int, err error) {
+// unanswered is told of every request that got no answer from Vault.
+func (p *parts) unanswered(r *http.Request, status int, err error) {
 	p.meters.Failed(status)
 	level := slog.LevelWarn
 	if status < http.StatusInternalServerError || errors.Is(err, upstream.ErrAway) {

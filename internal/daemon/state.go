@@ -5,48 +5,108 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/vault/api"
-
-	"leasehold/internal/autoauth"
-	"leasehold/internal/autoauth/method/static"
 	"leasehold/internal/config"
 	"leasehold/internal/lease"
 	"leasehold/internal/seal"
 	"leasehold/internal/store"
-	"leasehold/internal/vault"
 )
 
 // stateFile is the name of the state file in persist's directory.
 const stateFile = "leasehold.db"
 
-// openState opens the state file that the configuration asks for; state is nil when it asks for none. The file is bound to who logs in where: after
-// a change of either it does not open, is set aside, and no secret or token of one Vault reaches another.
-func openState(p *config.Persist, identity string, log *slog.Logger) (state *store.Store, keySecret *[32]byte, err error) {
-	switch {
-	case p == nil:
-		return nil, nil, nil
-	case p.Type != "file":
-		log.Warn("the cache is in memory only: this type of persist is not built yet; use persist \"file\" with a key_file", slog.String("type", p.Type))
-		return nil, nil, nil
-	}
-	key, err := seal.OpenKeyFile(p.KeyFile)
-	if err == nil {
-		key, err = key.For(identity)
+// protect returns what wraps the key of the state file. Type "transit" is not its business: its key is had after a login.
+func protect(p *config.Persist, log *slog.Logger) (seal.Wrapper, error) {
+	var key *seal.Key
+	var err error
+	switch p.Type {
+	case "systemd":
+		key, err = seal.OpenCredential(p.Credential)
+	case "auto":
+		if seal.HasCredential(p.Credential) {
+			key, err = seal.OpenCredential(p.Credential)
+		} else {
+			key, err = seal.OpenKeyFile(p.KeyFile)
+		}
+	case "env":
+		log.Warn("the key of the state file is in the environment, which other processes of this user and whoever starts this one may see; that is for tests",
+			slog.String("variable", p.KeyEnv))
+		key, err = seal.OpenVariable(p.KeyEnv)
+	case "kubernetes":
+		var bound string
+		key, bound, err = seal.OpenServiceAccount(p.ServiceAccountTokenFile)
+		if err == nil && bound == "claims" {
+			log.Warn("the key of the state file is made of the names and uids of this pod and its service account, which are no secrets: it keeps the file from other pods, "+
+				"and not from someone who can look them up; persist \"file\" or \"transit\" protect better", slog.String("file", filepath.Join(p.Path, stateFile)))
+		}
+	default:
+		key, err = seal.OpenKeyFile(p.KeyFile)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%scache: %w", place(p.Pos), err)
+		return nil, err
 	}
-	state, err = store.Open(filepath.Join(p.Path, stateFile), key, log, store.Options{ExitOnErr: p.ExitOnErr})
+	return seal.Local(key), nil
+}
+
+// persists reports whether the configuration asks for a state file.
+func (p *parts) persists() bool { return p.cfg.Cache != nil && p.cfg.Cache.Persist != nil }
+
+// needsVault reports whether the state file's key is at Vault, so that it cannot be opened before a login.
+func (p *parts) needsVault() bool { return p.persists() && p.cfg.Cache.Persist.Type == "transit" }
+
+// openState opens the state file and fills the index from it. The file is bound to who logs in where: after a change of either it is set aside, and no
+// secret or token of one Vault reaches another. Where the file cannot be used now the cache is in memory only, unless exit_on_err.
+func (p *parts) openState(ctx context.Context, w seal.Wrapper) error {
+	persist := p.cfg.Cache.Persist
+	state, err := store.Open(ctx, filepath.Join(persist.Path, stateFile), w, p.log, store.Options{
+		ExitOnErr: persist.ExitOnErr, Identity: p.identity(), Protection: persist.Type,
+	})
+	if errors.Is(err, store.ErrUnavailable) && !persist.ExitOnErr {
+		p.log.Error("going on without the state file: the cache is in memory only until the next start", slog.Any("error", err))
+		p.detach()
+		return nil
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%scache: %w", place(p.Pos), err)
+		return fmt.Errorf("%scache: %w", place(persist.Pos), err)
 	}
-	secret := key.Derive("cache keys")
-	return state, &secret, nil
+	p.journal.store.Store(state)
+	return p.restore(state)
+}
+
+// restore fills the index from the state file.
+func (p *parts) restore(state *store.Store) error {
+	began := time.Now()
+	out, err := p.index.Restore(began)
+	if err != nil {
+		return err
+	}
+	p.restored = out
+	p.meters.Restored(out.Entries, out.Expired, out.Orphaned, out.Unreadable)
+	if state.IsNew() {
+		return nil
+	}
+	p.log.Info("cache restored", slog.Int("entries", out.Entries), slog.Int("tokens", out.Tokens), slog.Int("expired", out.Expired),
+		slog.Int("orphaned", out.Orphaned), slog.Int("unreadable", out.Unreadable), slog.Duration("took", time.Since(began)))
+	if persist := p.cfg.Cache.Persist; persist.Type != "kubernetes" || persist.KeepAfterImport {
+		return nil
+	}
+	// As Vault Agent does it: the file was there to be handed over.
+	p.detach()
+	if err := state.Discard(); err != nil {
+		return fmt.Errorf("%scache: %w", place(p.cfg.Cache.Persist.Pos), err)
+	}
+	p.log.Info("state file removed after it was read: keep_after_import is not set; the cache is in memory only")
+	return nil
+}
+
+// detach leaves the cache in memory only.
+func (p *parts) detach() {
+	p.detached = true
+	p.index.Detach()
 }
 
 // identity names the Vault and the login that a state file belongs to.
@@ -59,58 +119,61 @@ func (p *parts) identity() string {
 	return strings.Join(parts, "\x00")
 }
 
-// journal is the state file as the lease index sees it.
-type journal struct{ store *store.Store }
+// journal is the state file as the lease index sees it, from when it is open.
+type journal struct{ store atomic.Pointer[store.Store] }
 
-func (j journal) Write(changes []lease.Change) error {
+// errNotOpen cannot be seen by a client: nothing is kept before the file is open.
+var errNotOpen = errors.New("the state file is not open")
+
+func (j *journal) Write(changes []lease.Change) error {
+	s := j.store.Load()
+	if s == nil {
+		return errNotOpen
+	}
 	out := make([]store.Change, len(changes))
 	for i, c := range changes {
 		out[i] = store.Change{ID: c.ID, Plain: c.Record}
 	}
-	return j.store.Write(context.Background(), out...)
+	return s.Write(context.Background(), out...)
 }
 
-func (j journal) Each(f func(record []byte) error) error {
-	_, err := j.store.Each(f)
-	return err
+func (j *journal) Each(f func(record []byte) (keep bool, err error)) (unreadable int, err error) {
+	s := j.store.Load()
+	if s == nil {
+		return 0, errNotOpen
+	}
+	return s.Each(f)
 }
 
-// restore fills the index from the state file and returns the auto-auth token of the last run.
-func (p *parts) restore() (vault.Token, error) {
-	if p.state == nil {
-		return vault.Token{}, nil
+func (j *journal) Discard() error {
+	s := j.store.Load()
+	if s == nil {
+		return errNotOpen
 	}
-	out, err := p.index.Restore(time.Now())
-	if err != nil {
-		return vault.Token{}, err
-	}
-	p.log.Info("cache restored", slog.Int("entries", out.Entries), slog.Int("dropped", out.Dropped))
-	return out.Auto, nil
+	return s.Discard()
 }
 
-// resume tries the auto-auth token of the last run before it logs in: its leases hang on it, and a secret id may be good for one login only
-// (hashicorp/vault#16148).
-type resume struct {
-	autoauth.Method
-	token vault.Token // zero once it was found good or refused
+// run looks after the file, if there is one.
+func (j *journal) run(ctx context.Context) error {
+	if s := j.store.Load(); s != nil {
+		return s.Run(ctx)
+	}
+	return nil
 }
 
-func (r *resume) Login(ctx context.Context, c *api.Client) (*api.Secret, error) {
-	if r.token.IsZero() {
-		return r.Method.Login(ctx, c)
+func (j *journal) close() error {
+	if s := j.store.Load(); s != nil {
+		return s.Close()
 	}
-	plain, err := c.CloneWithHeaders() // with the namespace; what the lookup sets must not go along with a login
-	if err != nil {
-		return nil, fmt.Errorf("prepare a lookup of the last run's token: %w", err)
+	return nil
+}
+
+// secret is what the hashes of requests are made with: that of the file, so that restored entries are found again.
+func (j *journal) secret() *[32]byte {
+	s := j.store.Load()
+	if s == nil {
+		return nil
 	}
-	secret, err := static.New(r.token).Login(ctx, plain)
-	answer, ok := errors.AsType[*api.ResponseError](err)
-	if ok && answer.StatusCode >= http.StatusBadRequest && answer.StatusCode < http.StatusInternalServerError {
-		r.token = vault.Token{}
-		return r.Method.Login(ctx, c)
-	}
-	if err == nil {
-		r.token = vault.Token{}
-	}
-	return secret, err
+	secret := s.Secret("cache keys")
+	return &secret
 }

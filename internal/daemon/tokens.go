@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leasehold/internal/autoauth"
+	"leasehold/internal/autoauth/credfile"
 	"leasehold/internal/autoauth/method/approle"
 	"leasehold/internal/autoauth/method/static"
 	"leasehold/internal/autoauth/method/tokenfile"
@@ -16,8 +17,8 @@ import (
 	"leasehold/internal/vault"
 )
 
-// manager builds auto-auth; it returns nil when there is none. last is the token of the last run, if the state file has it.
-func (p *parts) manager(o Options, last vault.Token) (*autoauth.Manager, error) {
+// manager builds auto-auth; it returns nil when there is none. It begins with the token of the last run, if the state file has it.
+func (p *parts) manager(o Options) (*autoauth.Manager, error) {
 	if p.cfg.AutoAuth == nil && o.Token.IsZero() {
 		return nil, nil
 	}
@@ -53,10 +54,23 @@ func (p *parts) manager(o Options, last vault.Token) (*autoauth.Manager, error) 
 	if err != nil {
 		return nil, fmt.Errorf("%sauto_auth: %w", place(m.Pos), err)
 	}
-	if !last.IsZero() && m.Type != "token_file" { // a token file says itself which token is to be used
-		method = &resume{Method: method, token: last}
+	if p.needsVault() {
+		method = &unsealing{Method: method, parts: p}
+	}
+	if r := p.restored; !r.Auto.IsZero() && p.mayResume(r.Auto) {
+		options.Resume = autoauth.Resumed{Token: r.Auto, Accessor: r.AutoAccessor, Expires: r.AutoExpires}
 	}
 	return autoauth.NewManager(client, method, p.log, options), nil
+}
+
+// mayResume reports whether the token of the last run may be used again. A token file says itself which token is to be used.
+func (p *parts) mayResume(last vault.Token) bool {
+	m := p.cfg.AutoAuth.Method
+	if m.Type != "token_file" {
+		return true
+	}
+	now, err := credfile.New("token", m.Settings.String("token_file_path"), false, p.log).Read()
+	return err == nil && vault.NewToken(now).Equal(last)
 }
 
 // method builds the auth method of a configuration that the loader has checked.
@@ -81,6 +95,7 @@ type holder struct {
 	meters    *telemetry.Meters
 	namespace vault.Namespace
 	current   atomic.Pointer[autoauth.Held]
+	changed   atomic.Int64 // Unix nanoseconds: since when there is a token, or none
 }
 
 // TokenHeld is called for every new auto-auth token.
@@ -89,13 +104,18 @@ func (h *holder) TokenHeld(held autoauth.Held) {
 	if old := h.current.Load(); old != nil && held.PreviousAlive {
 		previousEnds = old.Expires
 	}
-	h.current.Store(&held)
+	if old := h.current.Swap(&held); old == nil {
+		h.changed.Store(time.Now().UnixNano())
+	}
 	h.index.Hold(held.Token, held.Accessor, h.namespace, previousEnds)
+	h.index.HeldUntil(held.Token, held.Expires)
 	h.meters.Authenticated(true)
 }
 
 // TokenLost is called when Vault does not know the token any more.
 func (h *holder) TokenLost(t vault.Token) {
+	h.current.Store(nil)
+	h.changed.Store(time.Now().UnixNano())
 	h.index.Lose(t)
 	h.meters.Authenticated(false)
 }

@@ -77,7 +77,23 @@ func (c *Clock) Run(ctx context.Context) error {
 		c.dispatch(ctx, due)
 		return nil
 	})
+	if c.index.opt.Journal != nil {
+		workers.Go(func() error {
+			c.tend(ctx)
+			return nil
+		})
+	}
 	return workers.Wait()
+}
+
+// tend has the journal written for which nobody waits: what has ended, what the disk refused, what is written anew. It is no part of dispatch, since a
+// disk may take long.
+func (c *Clock) tend(ctx context.Context) {
+	for ctx.Err() == nil {
+		if !c.index.catchUp() {
+			idle(ctx, maxWait, c.index.ledger.behind)
+		}
+	}
 }
 
 // maxWait bounds a wait for the next alarm: alarms follow the wall clock, which may jump, or go on while the machine sleeps; a timer does neither.
@@ -96,7 +112,7 @@ func (c *Clock) dispatch(ctx context.Context, due chan<- task) {
 		wall, ticks = now, time.Now()
 		t, wait := c.index.next(now)
 		if t.entry == nil {
-			c.idle(ctx, min(wait, maxWait))
+			idle(ctx, min(wait, maxWait), c.index.wake)
 			continue
 		}
 		if !t.refresh && c.limit.Wait(ctx) != nil {
@@ -112,12 +128,12 @@ func (c *Clock) dispatch(ctx context.Context, due chan<- task) {
 // maxSkew is what a clock may be corrected by without a word.
 const maxSkew = 2 * time.Second
 
-func (c *Clock) idle(ctx context.Context, d time.Duration) {
+func idle(ctx context.Context, d time.Duration, nudge <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-c.index.wake:
+	case <-nudge:
 	case <-ctx.Done():
 	}
 }

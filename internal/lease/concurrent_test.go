@@ -63,10 +63,11 @@ func TestAnEvictionIsWhole(t *testing.T) {
 	wantStats(t, x, 0, 0)
 }
 
-// Whatever runs side by side, in the end the index adds up.
+// Whatever runs side by side, and however the disk fails, in the end the index adds up, and so does the journal.
 func TestEverythingAtOnce(t *testing.T) {
 	const workers, rounds, names = 4, 1500, 40
-	x := lease.NewIndex(lease.Options{})
+	m := newMemory()
+	x := journaled(m)
 	ctx, cancel := context.WithCancel(t.Context())
 	var clock, done sync.WaitGroup
 	f := &fakeVault{answer: func(_ context.Context, r renewal) (vault.Grant, error) {
@@ -89,7 +90,8 @@ func TestEverythingAtOnce(t *testing.T) {
 			for range rounds {
 				i, now := rnd.IntN(names), time.Now()
 				caller := vault.NewToken(token(i))
-				switch rnd.IntN(12) {
+				m.set(rnd.IntN(4) == 0, rnd.IntN(2) == 0, rnd.IntN(3) == 0)
+				switch rnd.IntN(13) {
 				case 0:
 					x.Hold(caller, vault.Accessor("acc"+token(i)), "", now.Add(time.Hour))
 				case 1:
@@ -109,6 +111,9 @@ func TestEverythingAtOnce(t *testing.T) {
 					x.Evict(lease.Eviction{Scope: []lease.Scope{lease.ScopeToken, lease.ScopeOrphaning}[i%2], Value: token(i), Clear: i%5 == 0})
 				case 9:
 					x.Evict(lease.Eviction{Scope: lease.ScopePrefix, Value: fmt.Sprintf("aws/creds/%d", i)})
+				case 10:
+					x.HeldUntil(caller, now.Add(time.Hour))
+					x.JournalState()
 				default:
 					key := keyOf(leaseID(i)[:len(leaseID(i))-2] + " " + token(i))
 					if e := x.Get(&key, now); e != nil {
@@ -123,7 +128,13 @@ func TestEverythingAtOnce(t *testing.T) {
 	cancel()
 	clock.Wait()
 
+	m.set(false, false, false)
+	x.CatchUp()
+	wantJournal(t, x, 0, false)
 	entries, _, tokens := x.Stats()
+	if _, out := restarted(t, m, time.Now()); out.Entries != entries || out.Tokens != tokens {
+		t.Errorf("Restore() = %+v, want %d entries and %d tokens", out, entries, tokens)
+	}
 	sum := 0
 	for i := range names {
 		gone, _ := x.Evict(lease.Eviction{Scope: lease.ScopeLease, Value: leaseID(i)})

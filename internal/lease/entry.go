@@ -3,6 +3,7 @@ package lease
 import (
 	"crypto/sha256"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,11 @@ func (a *Answer) Split() (before, digits, after []byte) {
 
 // Header is the set of header fields of an answer, without those that belong to one
 // transfer (Date, Content-Length, hop-by-hop).
-type Header struct{ Fields []Field }
+type Header struct {
+	Fields []Field // in the order of their names
+
+	coded []byte // as records have them
+}
 
 // Field is one header field. Values must not be changed.
 type Field struct {
@@ -45,13 +50,8 @@ var transfer = map[string]bool{
 }
 
 func newHeader(h http.Header) *Header {
-	fields := make([]Field, 0, len(h))
-	for name, values := range h {
-		if !transfer[name] {
-			fields = append(fields, Field{name, values})
-		}
-	}
-	return &Header{Fields: fields}
+	fields := slices.DeleteFunc(sorted(h), func(f Field) bool { return transfer[f.Name] })
+	return &Header{Fields: fields, coded: appendFields(nil, fields)}
 }
 
 // same reports whether h has exactly the fields that newHeader(o) would have.
@@ -95,6 +95,7 @@ type Entry struct {
 	request   *Request // what brings a successor; nil unless the rule says RefreshAhead
 	alarm     alarm
 	size      int64       // as measure gave it
+	keptUntil int64       // Unix nanoseconds: the latest end that the journal may have of it; 0 when it has none
 	last      bool        // cannot be extended further
 	replaced  bool        // its key answers with another: it is not extended, and lives on for those who hold it
 	due       atomic.Bool // to be replaced, although it is still good
@@ -173,7 +174,10 @@ type node struct {
 	entry     *Entry // nil when there is no answer to serve: an auto-auth token, or a login that was cleared or nears its max TTL
 	origin    string // the path of its login inside the namespace, with a slash at the end; "" when unknown
 	auto      bool   // the current auto-auth token
+	held      int64  // Unix nanoseconds: since when it is the auto-auth token, or was
+	expires   int64  // Unix nanoseconds: when the current auto-auth token ends unless it is renewed; 0 when not known
 	ends      int64  // Unix nanoseconds: a token that was set aside is not renewed, and what hangs on it ends with it; 0 when not known
+	keptUntil int64  // as an Entry has it
 	alarm     alarm  // when a token without an entry ends; never set for the current auto-auth token
 }
 

@@ -113,7 +113,7 @@ func (x *Index) unserve(n *node) {
 	if !n.auto {
 		x.setAside(n, ends)
 	}
-	x.saveNode(n)
+	x.saveToken(n)
 }
 
 // orphan removes a token and its leases but leaves its children.
@@ -125,10 +125,8 @@ func (x *Index) orphan(n *node) {
 		child.parent = nil
 		if child.entry != nil {
 			child.entry.owner = nil
-			x.save(child.entry)
-		} else {
-			x.saveNode(child)
 		}
+		x.saveToken(child)
 	}
 	n.children = nil
 	x.removeNode(n)
@@ -229,8 +227,8 @@ func (x *Index) unlink(e *Entry) {
 	}
 	s.mu.Unlock()
 	e.end.Store(0)
-	if x.opt.Journal != nil { // the id is a hash, and takes a third of the time
-		x.forget(e.recordID())
+	if x.journaled() { // the id is a hash, and takes a third of the time
+		x.forget(e.change().recordID())
 	}
 	x.dropAlarm(&e.alarm)
 	if cancel := x.renewing[e]; cancel != nil {

@@ -3,7 +3,6 @@ package lease
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"log/slog"
 	"math"
@@ -55,9 +54,8 @@ type Index struct {
 	full       bool                          // has been, since there was room for another tenth
 	renewing   map[*Entry]context.CancelFunc // renewals under way: what is removed needs none
 	ready      alarms                        // renewals that are due, by the end of what they renew
-	changes    map[[sha256.Size]byte][]byte  // for the journal: records to be written, nil for those to be removed
 
-	flushing sync.Mutex // held while the journal is written; taken before mu
+	ledger ledger // what is not in the journal yet
 
 	epoch atomic.Uint64 // counts evictions that may reach answers still under way
 	wake  chan struct{} // nudges the clock: an earlier alarm was set
@@ -91,7 +89,7 @@ func NewIndex(opt Options) *Index {
 		byAccessor: map[vault.Accessor]*node{},
 		byLease:    map[vault.LeaseID]*Entry{},
 		namespaces: map[vault.Namespace]bool{},
-		changes:    map[[sha256.Size]byte][]byte{},
+		ledger:     ledger{changes: map[recordID]change{}, turn: make(chan struct{}, 1), behind: make(chan struct{}, 1)},
 		wake:       make(chan struct{}, 1),
 	}
 	if n := len(x.rules); n == 0 || x.rules[n-1].Path != "" {

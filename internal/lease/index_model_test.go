@@ -49,7 +49,11 @@ type model struct {
 
 func TestIndexAgreesWithAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{x: lease.NewIndex(lease.Options{}), all: map[string]*held{}, spaces: map[vault.Namespace]bool{}}
+		x := lease.NewIndex(lease.Options{})
+		if rapid.Bool().Draw(t, "with a journal") {
+			x = journaled(newMemory())
+		}
+		m := &model{x: x, all: map[string]*held{}, spaces: map[vault.Namespace]bool{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"keep a lease": m.keepLease,
 			"keep a token": m.keepToken,

@@ -2,6 +2,9 @@ package lease_test
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
+	"reflect"
 	"testing"
 	"time"
 
@@ -12,13 +15,16 @@ import (
 )
 
 // Whatever is done in whatever order, and however time passes, the index is whole after each step: no entry without its token, no child without its
-// parent, every map agrees, and every byte is counted.
+// parent, every map agrees, and every byte is counted. Beside it is a journal on a disk that may fail in every way, and a crash after each step brings
+// nothing back that was removed; everything that is held, when the disk has not failed or is well again.
 func TestTheIndexIsAlwaysWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := noon
-		x := lease.NewIndex(lease.Options{MaxBytes: 20_000, Rules: []lease.Rule{{
+		j := &journalModel{memory: newMemory()}
+		options := lease.Options{MaxBytes: 20_000, Journal: j.memory, Log: slog.New(slog.DiscardHandler), Rules: []lease.Rule{{
 			NonRenewable: true, RefreshAhead: true, ReplaceBefore: lease.DefaultReplaceBefore,
-		}}})
+		}}}
+		x := lease.NewIndex(options)
 		var pending []*lease.Entry // renewals under way
 		offer := func(path, body string) {
 			o := offerOf(x, path, vault.NewToken(drawToken(t, "caller")), body, now)
@@ -42,6 +48,9 @@ func TestTheIndexIsAlwaysWhole(t *testing.T) {
 					ends = now.Add(time.Duration(rapid.IntRange(0, 3600).Draw(t, "seconds")) * time.Second)
 				}
 				x.Hold(vault.NewToken(id), vault.Accessor(accessorOf(id)), "", ends)
+			},
+			"held until": func(t *rapid.T) {
+				x.HeldUntil(vault.NewToken(drawToken(t, "token")), now.Add(time.Duration(rapid.IntRange(0, 3600).Draw(t, "seconds"))*time.Second))
 			},
 			"lose":  func(t *rapid.T) { x.Lose(vault.NewToken(drawToken(t, "token"))) },
 			"evict": func(t *rapid.T) { x.Evict(drawEviction(t)) },
@@ -67,6 +76,7 @@ func TestTheIndexIsAlwaysWhole(t *testing.T) {
 						pending = append(pending, e)
 					}
 				}
+				x.CatchUp()
 			},
 			"a renewal ends": func(t *rapid.T) {
 				if len(pending) == 0 {
@@ -76,7 +86,17 @@ func TestTheIndexIsAlwaysWhole(t *testing.T) {
 				pending = pending[1:]
 				x.Done(e, rapid.SampledFrom([]string{"granted", "cut", "refused", "failed"}).Draw(t, "how"), now)
 			},
-			"the clock is set back": func(t *rapid.T) { x.Shift(-time.Duration(rapid.IntRange(0, 600).Draw(t, "seconds")) * time.Second) },
+			"the clock is set back": func(t *rapid.T) {
+				x.Shift(-time.Duration(rapid.IntRange(0, 600).Draw(t, "seconds")) * time.Second)
+				x.CatchUp()
+			},
+			"the disk fails": func(t *rapid.T) {
+				j.set(true, rapid.Bool().Draw(t, "though it has written"), rapid.IntRange(0, 2).Draw(t, "discards") == 0)
+			},
+			"the disk is well again": func(t *rapid.T) {
+				j.set(false, false, false)
+				x.CatchUp()
+			},
 			"": func(t *rapid.T) {
 				if err := x.Check(); err != nil {
 					t.Fatal(err)
@@ -84,9 +104,69 @@ func TestTheIndexIsAlwaysWhole(t *testing.T) {
 				if entries, bytes, _ := x.Stats(); bytes > 20_000+4000 { // the auto-auth tokens are held in any case
 					t.Fatalf("%d entries of %d bytes", entries, bytes)
 				}
+				j.compare(t, x, options, now)
 			},
 		})
 	})
+}
+
+// journalModel is a journal, and what can be said of it.
+type journalModel struct {
+	*memory
+	failures int // up to when it last had everything
+}
+
+// compare restarts from what a crash would leave.
+func (j *journalModel) compare(t *rapid.T, x *lease.Index, o lease.Options, now time.Time) {
+	pending, failing, _ := x.JournalState()
+	if pending == 0 && !failing && !j.fails {
+		j.failures = j.memory.failures
+	}
+	crashed := j.copied()
+	o.Journal = crashed
+	y := lease.NewIndex(o)
+	out, err := y.Restore(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := y.Check(); err != nil {
+		t.Fatalf("after a restart: %v", err)
+	}
+	back, held := y.Dump(now), x.Dump(now)
+	whole := j.failures == j.memory.failures // nothing was refused since
+	for id, d := range back {
+		was, is := held[id]
+		switch {
+		case j.mayHaveMore:
+		case !is, d.Entry && !was.Entry:
+			t.Fatalf("%s was removed, and comes back", id)
+		case whole && d.End < was.End: // it may be later: what was cut short with a token that is gone or held again
+			t.Fatalf("%s comes back with an end of %d, not %d", id, d.End, was.End)
+		}
+	}
+	for id, d := range held {
+		if !whole || !d.Alive {
+			continue
+		}
+		got := back[id]
+		got.End = d.End // as above
+		if !sameThing(got, d) {
+			t.Fatalf("%s comes back as %+v, not %+v", id, got, d)
+		}
+		if d.Auto && !out.Auto.Equal(vault.NewToken(id)) {
+			t.Fatalf("%s is not the auto-auth token after a restart", id)
+		}
+	}
+	again := lease.NewIndex(o)
+	if out, err := again.Restore(now); err != nil || out.Expired+out.Orphaned+out.Unreadable != 0 || !maps.EqualFunc(again.Dump(now), back, sameThing) {
+		t.Fatalf("a second restart finds %+v, %v", out, err)
+	}
+}
+
+// sameThing leaves out what is planned: that has jitter.
+func sameThing(a, b lease.Thing) bool {
+	a.Planned = b.Planned
+	return reflect.DeepEqual(normal(a), normal(b))
 }
 
 func drawEviction(t *rapid.T) lease.Eviction {

@@ -1,12 +1,9 @@
 package lease
 
 import (
-	"cmp"
 	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"log/slog"
-	"slices"
+	"math"
+	"sync/atomic"
 	"time"
 
 	"leasehold/internal/vault"
@@ -14,10 +11,13 @@ import (
 
 // journal is where entries outlive the process.
 type journal interface {
-	// Write returns when all changes are on disk, or none.
+	// Write returns when all changes are on disk, or none. After an error either may be the case.
 	Write(changes []Change) error
-	// Each calls f with every record that can still be read.
-	Each(f func(record []byte) error) error
+	// Each calls f with every record that can be read, in no order; the slice is only f's until it returns. What f does not keep is deleted after
+	// the pass, in as few commits as possible. unreadable counts the records that could not be read.
+	Each(f func(record []byte) (keep bool, err error)) (unreadable int, err error)
+	// Discard makes sure that nothing written so far comes back after a restart, whatever becomes of the disk. A later Write begins anew.
+	Discard() error
 }
 
 // Change is one record of the journal to be written, or removed when it has none.
@@ -26,243 +26,179 @@ type Change struct {
 	Record []byte // holds tokens and secrets in the clear: the journal seals it
 }
 
-// record is an entry, or a token without an answer, as the journal has it. Times are absolute: a restart renews nothing that is not due.
-type record struct {
-	Key       []byte
-	Namespace vault.Namespace
-	Path      string
-	LeaseID   vault.LeaseID  `json:",omitempty"`
-	Owner     []byte         `json:",omitempty"` // the id of the token that it hangs on
-	Token     string         `json:",omitempty"` // of a token, with its accessor
-	Accessor  vault.Accessor `json:",omitempty"`
-	Auto      bool           `json:",omitempty"` // an auto-auth token, which has no answer
-	Life      time.Duration
-	End       int64    // Unix nanoseconds; 0 of the current auto-auth token, whose end Vault is asked for
-	Last      bool     `json:",omitempty"`
-	Replaced  bool     `json:",omitempty"`
-	Request   *Request `json:",omitempty"`
-	Status    int
-	Header    []Field
-	Body      []byte
-	Received  time.Time
-	Digits    [2]int
+type recordID = [sha256.Size]byte
+
+// batchSize bounds how much of a rewrite one Write takes along.
+const batchSize = 1000
+
+// ledger is what the journal does not have yet. Index.mu guards what turn does not.
+type ledger struct {
+	changes map[recordID]change // noted for the next Write, the latest of each record
+	noted   uint64              // counts them
+	rewrite bool                // everything that lives is to be written anew
+	rest    []change            // what is left of that
+	ended   bool                // what is removed just now would not come back in any case
+	doomed  bool                // the journal holds what must not come back: it is discarded before anything is written; set by who has the turn
+	trouble trouble
+
+	turn  chan struct{} // holds a value while the journal is used; taken before Index.mu
+	tried uint64        // of those noted, when the last Write began; guarded by turn
+	clean bool          // the journal was discarded, and nothing written since; guarded by turn
+
+	detached atomic.Bool   // set by who has the turn
+	behind   chan struct{} // nudges the clock: there is more to be written than anybody waits for
+}
+
+// change is an entry to be written as it is by then, or a record to be removed when there is neither lease nor token.
+type change struct {
+	lease   *Entry
+	token   *node
+	revoked bool   // the former record must not come back
+	at      uint64 // its number among those noted
+}
+
+func (c change) removal() bool { return c.lease == nil && c.token == nil }
+
+// change is an entry's, to be written.
+func (e *Entry) change() change {
+	if e.token != nil {
+		return change{token: e.token}
+	}
+	return change{lease: e}
 }
 
 // recordID names the record of a lease or a token.
-func (e *Entry) recordID() [sha256.Size]byte {
-	if e.token != nil {
-		return e.token.id
+func (c change) recordID() recordID {
+	if c.token != nil {
+		return c.token.id
 	}
-	return leaseRecord(e.leaseID)
+	return leaseRecord(c.lease.leaseID)
 }
 
-func leaseRecord(id vault.LeaseID) [sha256.Size]byte { return sha256.Sum256([]byte("lease " + id)) }
+func leaseRecord(id vault.LeaseID) recordID { return sha256.Sum256([]byte("lease " + id)) }
 
-// save and forget note a change for the next flush, the latest of each record. Both are called with the lock held, so that the journal never sees an
-// older one after a newer.
+func (x *Index) journaled() bool { return x.opt.Journal != nil && !x.ledger.detached.Load() }
+
+// save and forget note a change for the next flush. Both are called with the lock held.
 func (x *Index) save(e *Entry) {
-	if x.opt.Journal == nil {
-		return
-	}
-	r := record{
-		Key: e.key[:], Namespace: e.namespace, Path: e.path, LeaseID: e.leaseID, Life: e.life, End: e.end.Load(), Last: e.last, Replaced: e.replaced, Request: e.request,
-		Status: e.answer.Status, Header: e.answer.Header.Fields, Body: e.answer.Body, Received: e.answer.Received,
-		Digits: [2]int{e.answer.digits.from, e.answer.digits.to},
-	}
-	if e.owner != nil {
-		r.Owner = e.owner.id[:]
-	}
-	if e.token != nil {
-		r.Token, r.Accessor = e.token.token.Reveal(), e.token.accessor
-	}
-	x.enqueue(e.recordID(), &r)
-}
-
-// saveNode is save for a token without an answer.
-func (x *Index) saveNode(n *node) {
-	if x.opt.Journal == nil || n.entry != nil { // a cached login that became the auto-auth token has its record
-		return
-	}
-	r := &record{Namespace: n.namespace, Path: n.origin, Token: n.token.Reveal(), Accessor: n.accessor, Auto: true}
-	if !n.auto {
-		r.End = n.alarm.at
-	}
-	if n.parent != nil {
-		r.Owner = n.parent.id[:]
-	}
-	x.enqueue(n.id, r)
-}
-
-func (x *Index) enqueue(id [sha256.Size]byte, r *record) {
-	text, err := json.Marshal(r)
-	if err != nil { // strings, numbers and bytes always marshal; without a record the entry is only not restored
-		return
-	}
-	x.changes[id] = text
-}
-
-func (x *Index) forget(id [sha256.Size]byte) {
-	if x.opt.Journal != nil {
-		x.changes[id] = nil
+	if x.journaled() { // the id is a hash
+		c := e.change()
+		x.note(c.recordID(), c)
 	}
 }
 
-// flush returns when every change that was made before is on disk. Those who wait here for another's write find theirs written with the next:
-// one commit serves all. A journal that fails costs what a restart would have brought back.
-func (x *Index) flush() {
-	if x.opt.Journal == nil {
+// saveToken is save for a token, whether its answer is served or not.
+func (x *Index) saveToken(n *node) { x.note(n.id, change{token: n}) }
+
+func (x *Index) forget(id recordID) { x.note(id, change{revoked: !x.ledger.ended}) }
+
+func (x *Index) note(id recordID, c change) {
+	if !x.journaled() {
 		return
 	}
-	x.flushing.Lock()
-	defer x.flushing.Unlock()
+	l := &x.ledger
+	c.revoked = c.revoked || l.changes[id].revoked // a token that is kept again does not make its former record good
+	l.noted++
+	c.at = l.noted
+	l.changes[id] = c
+}
+
+// saveAll has everything that lives written anew.
+func (x *Index) saveAll() {
+	if !x.journaled() {
+		return
+	}
+	x.ledger.rewrite, x.ledger.rest = true, nil
+	x.catchUpSoon()
+}
+
+// lags tells whether there is something left to be written anew.
+func (l *ledger) lags() bool { return l.rewrite || len(l.rest) > 0 }
+
+func (x *Index) catchUpSoon() {
+	select {
+	case x.ledger.behind <- struct{}{}:
+	default: // it knows already
+	}
+}
+
+// living is a change for everything there is.
+func (x *Index) living() []change {
+	all := make([]change, 0, len(x.byLease)+len(x.tokens))
+	for _, l := range x.byLease {
+		all = append(all, change{lease: l})
+	}
+	for _, n := range x.tokens {
+		all = append(all, change{token: n})
+	}
+	return all
+}
+
+// lives tells whether a change found by living is still of something that lives.
+func (x *Index) lives(c change) bool {
+	if c.token != nil {
+		return x.tokens[c.token.id] == c.token
+	}
+	return c.lease.end.Load() != 0
+}
+
+// Detach gives the journal up: nothing is written to it any more, and once Detach has returned it is not used.
+func (x *Index) Detach() {
+	l := &x.ledger
+	l.turn <- struct{}{}
+	defer func() { <-l.turn }()
+	l.detached.Store(true)
 	x.mu.Lock()
-	changes := make([]Change, 0, len(x.changes))
-	for id, text := range x.changes {
-		changes = append(changes, Change{id, text})
-	}
-	clear(x.changes)
-	x.mu.Unlock()
-	if len(changes) == 0 {
-		return
-	}
-	if err := x.opt.Journal.Write(changes); err != nil {
-		x.opt.Log.Error("the state file was not written; what changed just now is tried again with the next change", slog.Any("error", err))
-		x.mu.Lock()
-		for _, c := range changes {
-			if _, newer := x.changes[c.ID]; !newer {
-				x.changes[c.ID] = c.Record
-			}
-		}
-		x.mu.Unlock()
-	}
+	defer x.mu.Unlock()
+	l.changes, l.rest, l.rewrite, l.doomed, l.trouble = nil, nil, false, false, trouble{}
 }
 
-// Restored tells what a restart brought back.
-type Restored struct {
-	Entries int
-	Dropped int         // ended meanwhile, or hung on a token that is not there
-	Auto    vault.Token // the last auto-auth token, to be tried before a new login; zero if there is none
-}
-
-// Restore reads the journal into an empty index. What has ended is dropped; what lives waits for its due time.
-func (x *Index) Restore(now time.Time) (Restored, error) {
-	var out Restored
-	var records []record
-	err := x.opt.Journal.Each(func(text []byte) error {
-		var r record
-		if json.Unmarshal(text, &r) != nil || !r.whole() {
-			out.Dropped++ // a bad record costs that record
-			return nil
-		}
-		records = append(records, r)
-		return nil
-	})
-	if err != nil {
-		return Restored{}, fmt.Errorf("restore the cache: %w", err)
-	}
-	// Tokens before leases; children wait until their parent is there.
-	slices.SortStableFunc(records, func(a, b record) int { return cmp.Compare(a.rank(), b.rank()) })
+// JournalState tells how many records the journal does not have yet, or not as they are now, and whether it refused the last one, and since when.
+func (x *Index) JournalState() (pending int, failing bool, since time.Time) {
 	x.mu.Lock()
-	for before := -1; len(records) != before; {
-		before = len(records)
-		records = slices.DeleteFunc(records, func(r record) bool { return x.restore(&r, now, &out) })
+	defer x.mu.Unlock()
+	l := &x.ledger
+	pending = len(l.changes) + len(l.rest)
+	if l.rewrite {
+		pending = max(len(l.changes), len(x.byLease)+len(x.tokens))
 	}
-	for i := range records { // their tokens are not there
-		x.forget(records[i].id())
-		out.Dropped++
+	if l.doomed {
+		pending = max(pending, 1) // there may be nothing to write, but there is to be discarded
 	}
-	x.mu.Unlock()
-	x.flush()
-	return out, nil
+	return pending, l.trouble.failures > 0, l.trouble.since
 }
 
-// whole tells whether a record has what an entry needs.
-func (r *record) whole() bool {
-	if r.Auto {
-		return r.Token != "" && (len(r.Owner) == 0 || len(r.Owner) == sha256.Size)
+// keptUntil is when a restart would drop by itself what the journal has of a lease or a token. It is noted, since the record may differ from what is held:
+// a token that is set aside cuts short what hangs on it without a record of each, and a clock that is set back moves every end.
+func (c change) keptUntil() *int64 {
+	if c.token != nil {
+		return &c.token.keptUntil
 	}
-	from, to := r.Digits[0], r.Digits[1]
-	return len(r.Key) == sha256.Size && (len(r.Owner) == 0 || len(r.Owner) == sha256.Size) && (r.LeaseID == "") != (r.Token == "") &&
-		(r.LeaseID == "" || len(r.Owner) > 0) && 0 <= from && from <= to && to <= len(r.Body) && r.End != 0 && r.Life > 0
+	return &c.lease.keptUntil
 }
 
-// restore enters one record and reports whether it is dealt with; if not, its token may come with a later one.
-func (x *Index) restore(r *record, now time.Time, out *Restored) bool {
-	var owner *node
-	if len(r.Owner) > 0 {
-		owner = x.tokens[vault.TokenID(r.Owner)]
-	}
+// record encodes the change, and notes that it may be on disk from now on.
+func (c change) record() (b []byte, until int64) {
 	switch {
-	case r.End != 0 && r.End <= now.UnixNano():
-		x.forget(r.id())
-		out.Dropped++
-	case len(r.Owner) > 0 && owner == nil:
-		return false
-	case r.Auto:
-		t := vault.NewToken(r.Token)
-		n := &node{id: t.ID(), token: t, accessor: r.Accessor, namespace: r.Namespace, origin: r.Path, parent: owner}
-		if owner != nil {
-			owner.adopt(n)
-		}
-		if r.End != 0 {
-			x.add(n)
-			x.setAside(n, time.Unix(0, r.End))
-			break
-		}
-		out.Auto = t
-		x.addAuto(n)
+	case c.lease != nil:
+		b, until = c.lease.record(), c.lease.end.Load()
+	case c.token != nil:
+		b, until = c.token.record(), c.token.until()
 	default:
-		x.restoreEntry(r, owner)
-		out.Entries++
+		return nil, math.MinInt64
 	}
-	return true
+	at := c.keptUntil()
+	*at = max(*at, until)
+	return b, until
 }
 
-func (x *Index) restoreEntry(r *record, owner *node) {
-	e := &Entry{
-		key: Key(r.Key), namespace: r.Namespace, path: r.Path, leaseID: r.LeaseID, owner: owner, life: r.Life, last: r.Last, replaced: r.Replaced,
-		rule:   x.ruleOf(r.Path),
-		answer: Answer{Status: r.Status, Header: x.shareHeader(r.header()), Body: r.Body, Received: r.Received, digits: span{r.Digits[0], r.Digits[1]}},
-	}
-	if r.LeaseID != "" {
-		if e.rule.RefreshAhead {
-			e.request = r.Request
-		}
-		x.hangLease(e)
+// expire removes what has come to its end by itself. A disk that refuses that does no harm when a restart drops it as well.
+func (x *Index) expire(c change, now time.Time) {
+	x.ledger.ended = *c.keptUntil() <= now.UnixNano()
+	if c.token != nil {
+		x.removeNode(c.token)
 	} else {
-		x.hangToken(e, &Auth{Token: vault.NewToken(r.Token), Accessor: r.Accessor, Orphan: owner == nil})
+		x.remove(c.lease)
 	}
-	x.namespaces[e.namespace] = true
-	e.size = e.measure()
-	began := time.Unix(0, r.End).Add(-r.Life)
-	x.insert(e, began)
-	if !e.replaced {
-		x.publish(e, began, false)
-	}
-}
-
-func (r *record) header() map[string][]string {
-	h := make(map[string][]string, len(r.Header))
-	for _, f := range r.Header {
-		h[f.Name] = f.Values
-	}
-	return h
-}
-
-func (r *record) id() [sha256.Size]byte {
-	if r.LeaseID != "" {
-		return leaseRecord(r.LeaseID)
-	}
-	return vault.NewToken(r.Token).ID()
-}
-
-func (r *record) rank() int {
-	switch {
-	case r.Auto:
-		return 0
-	case r.Token != "":
-		return 1
-	default:
-		return 2
-	}
+	x.ledger.ended = false
 }

@@ -53,7 +53,7 @@ func (x *Index) next(now time.Time) (task, time.Duration) {
 	for len(x.ready) > 0 {
 		e := x.ready[0].entry
 		if e.Remaining(now) <= 0 {
-			x.remove(e)
+			x.expire(e.change(), now)
 			continue
 		}
 		x.dropAlarm(&e.alarm)
@@ -68,12 +68,12 @@ func (x *Index) next(now time.Time) (task, time.Duration) {
 // ring deals with the first alarm, whose time has come.
 func (x *Index) ring(a *alarm, now time.Time) (t task) {
 	if a.node != nil {
-		x.removeNode(a.node)
+		x.expire(change{token: a.node}, now)
 		return t
 	}
 	switch e := a.entry; {
 	case e.Remaining(now) <= 0:
-		x.remove(e)
+		x.expire(e.change(), now)
 	case e.last || e.replaced:
 		x.setAlarm(a, time.Unix(0, e.end.Load()))
 		if e.due.Swap(true) || e.replaced {
@@ -164,11 +164,15 @@ func (x *Index) drop(e *Entry) {
 	x.flush()
 }
 
-// shift moves every deadline by d.
+// shift moves every deadline by d, in the journal too: there they are absolute.
 func (x *Index) shift(d time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.saveAll()
 	for _, n := range x.tokens {
+		if n.expires != 0 {
+			n.expires += int64(d)
+		}
 		if n.ends != 0 {
 			n.ends += int64(d)
 		}
@@ -205,11 +209,13 @@ func (x *Index) Renewed(body []byte, sent time.Time) {
 		}
 		if n != nil && n.entry == nil && !n.auto && g.TTL > 0 {
 			x.setAside(n, sent.Add(g.TTL))
-			x.saveNode(n)
+			x.saveToken(n)
 		}
 	}
 	x.mu.Unlock()
 	if e != nil {
 		x.extend(e, g, sent, false)
+	} else {
+		x.flush()
 	}
 }

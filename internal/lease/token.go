@@ -26,14 +26,27 @@ func (x *Index) hold(t vault.Token, accessor vault.Accessor, ns vault.Namespace,
 		x.removeNode(old)
 	default:
 		x.setAside(old, previousEnds)
-		x.saveNode(old)
+		x.saveToken(old)
 	}
 	n := x.tokens[id]
 	if n == nil {
 		n = &node{id: id, token: t, accessor: accessor, namespace: ns, origin: x.opt.AutoAuthPath}
 	}
+	n.held = time.Now().UnixNano()
 	x.addAuto(n)
-	x.saveNode(n)
+	x.saveToken(n)
+}
+
+// HeldUntil notes when the current auto-auth token ends unless it is renewed, for the restart; zero for never, or not known. Nothing else changes:
+// whoever holds the token renews it, so that what hangs on it is not cut short.
+func (x *Index) HeldUntil(t vault.Token, ends time.Time) {
+	x.mu.Lock()
+	if n := x.auto; n != nil && n.id == t.ID() && n.expires != nanosOf(ends) {
+		n.expires = nanosOf(ends)
+		x.saveToken(n)
+	}
+	x.mu.Unlock()
+	x.flush()
 }
 
 func (x *Index) addAuto(n *node) {
@@ -64,7 +77,7 @@ func (x *Index) add(n *node) {
 // setAside lets a token without an answer live until it ends: a superseded auto-auth token, a login that is not served any more.
 // What hangs on it ends with it, and hits say so.
 func (x *Index) setAside(n *node, ends time.Time) {
-	n.auto, n.alarm.node, n.ends = false, n, ends.UnixNano()
+	n.auto, n.expires, n.alarm.node, n.ends = false, 0, n, ends.UnixNano()
 	x.setAlarm(&n.alarm, ends)
 	n.below(func(e *Entry) { e.setEnd(time.Unix(0, e.end.Load())) })
 }

@@ -30,7 +30,12 @@ func (rt *router) clearCache(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	gone, err := rt.Clear.Clear(q.Type, q.Value, q.Namespace)
-	if err != nil {
+	var told clientError
+	switch {
+	case errors.As(err, &told):
+		writeError(w, told.ClientStatus(), told.Error())
+		return
+	case err != nil:
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}

@@ -18,7 +18,7 @@ type answerer interface {
 	Answer(w http.ResponseWriter, r *http.Request, id vault.Identity) error
 }
 
-// clearer forgets cached entries; its errors are the caller's mistakes.
+// clearer forgets cached entries; its errors are the caller's mistakes, but for those that have a status of their own.
 type clearer interface {
 	Clear(kind, value, namespace string) (int, error)
 }
@@ -40,7 +40,7 @@ const (
 
 // Options are those of one listener.
 type Options struct {
-	MetricsOnly          bool            // serve metrics and nothing else
+	MetricsOnly          bool            // serve metrics and readyz, and nothing else
 	RequireRequestHeader bool            // refuse what lacks X-Vault-Request: true, our own endpoints included
 	EnableQuit           bool            // serve quit
 	CacheOff             bool            // cache-clear answers without doing anything
@@ -58,6 +58,7 @@ type Parts struct {
 	Tokens  tokens // nil without auto-auth
 	Vault   string // Vault's address, for the errors that clients read
 	Metrics http.Handler
+	Ready   func() Readiness                             // asked for each readyz
 	Quit    func()                                       // begins an orderly stop; harmless when called again
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
 	Log     *slog.Logger
@@ -78,6 +79,7 @@ func New(p Parts, opt Options) *chi.Mux {
 	m := chi.NewMux()
 	for _, app := range [...]string{"/agent/v1/", "/proxy/v1/"} {
 		rt.own(m, app+"metrics", rt.Metrics, http.MethodGet)
+		rt.own(m, app+"readyz", http.HandlerFunc(rt.tellReady), http.MethodGet)
 		if opt.MetricsOnly {
 			continue
 		}
@@ -121,7 +123,7 @@ func isOurs(path string) bool {
 	return false
 }
 
-// guarded applies what protects every endpoint but metrics.
+// guarded applies what protects every endpoint but metrics and readyz, which tell nothing that could be misused and are asked by machines.
 func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rt.opt.RequireRequestHeader {

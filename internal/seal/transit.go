@@ -106,6 +106,9 @@ func (t *transit) explain(operation string, e *api.ResponseError, sent string) e
 		return refused("there is no transit engine for %s; enable it with `vault secrets enable -path=%s transit` and make the key with %s, or correct transit_mount",
 			why, t.mount, makeKey)
 	case http.StatusForbidden:
+		if vault.SaysTokenGone(words) {
+			return refused("Vault refused %s, since the token has ended; log in again", why)
+		}
 		remedy := "give the token the capability update on it"
 		if operation == "encrypt" { // without the capability create, a key that is missing is answered so too
 			remedy += ", and make the key with " + makeKey + " if there is none"

@@ -103,6 +103,9 @@ func TestTransitsRefusalsHaveARemedy(t *testing.T) {
 			"Vault refused transit/encrypt/app (403: 1 error occurred: * permission denied); give the token the capability update on it, " +
 				"and make the key with `vault write -f transit/keys/app` if there is none",
 			"Vault refused transit/decrypt/app (403: 1 error occurred: * permission denied); give the token the capability update on it"},
+		"a token that has ended": {403, `{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}`, "refused",
+			"Vault refused transit/encrypt/app (403: 2 errors occurred: * permission denied * invalid token), since the token has ended; log in again",
+			"Vault refused transit/decrypt/app (403: 2 errors occurred: * permission denied * invalid token), since the token has ended; log in again"},
 		"no key": {400, `{"errors":["encryption key not found"]}`, "refused",
 			"there is no key for transit/encrypt/app (400: encryption key not found); make it with `vault write -f transit/keys/app`, or correct transit_key",
 			"there is no key for transit/decrypt/app (400: encryption key not found); make it with `vault write -f transit/keys/app`, or correct transit_key"},

@@ -54,7 +54,7 @@ func BenchmarkRestore(b *testing.B) {
 	for b.Loop() {
 		s := w.open(b, strict)
 		n := 0
-		if _, err := s.Each(func([]byte) error { n++; return nil }); err != nil || n != records {
+		if _, err := s.Each(func([]byte) (bool, error) { n++; return true, nil }); err != nil || n != records {
 			b.Fatalf("%d records, %v", n, err)
 		}
 		closeStore(b, s)

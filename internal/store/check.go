@@ -41,24 +41,41 @@ var native = binary.NativeEndian
 // bbolt trusts its file: it maps it and follows what it finds. One wrong byte there can make it fault, panic in a goroutine of its own,
 // recurse without end, or hand out a page that is in use, and its Tx.Check fails in the same ways. So the file is checked before bbolt
 // follows anything, by plain reads and with bounds. What the values say is not looked at: they are sealed.
-func checkPages(f *os.File) error {
+//
+// visit, if it is not nil, is given every value with its bucket and its key, which are its own only until it returns. The pass is also how records are
+// restored: page after page as they come from disk, without mapping them into memory, where they would stay.
+func checkPages(f *os.File, visit func(bucket, key, value []byte) error) (pages, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return pages{}, err
 	}
 	m, err := newestMeta(f)
 	if err != nil {
-		return err
+		return pages{}, err
 	}
 	if m.end < 2 || m.end > uint64(info.Size())/m.pageSize {
-		return fmt.Errorf("it has fewer than its %d pages", m.end)
+		return pages{}, fmt.Errorf("it has fewer than its %d pages", m.end)
 	}
-	c := &checker{file: f, pageSize: m.pageSize, used: make([]bool, m.end)}
+	c := &checker{file: f, pageSize: m.pageSize, used: make([]bool, m.end), visit: visit}
 	c.used[0], c.used[1] = true, true // the meta pages
 	if err := c.tree(m.root, nil, nil, c.bucket); err != nil {
-		return err
+		return pages{}, err
 	}
-	return c.freelist(m.freelist)
+	free, err := c.freelist(m.freelist)
+	return pages{size: int64(m.pageSize), all: int64(m.end), free: free}, err
+}
+
+// pages tell how a file is used.
+type pages struct{ size, all, free int64 }
+
+// checkFile is checkPages for the file at path.
+func checkFile(path string, visit func(bucket, key, value []byte) error) (pages, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return pages{}, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	return checkPages(f, visit)
 }
 
 // meta is what a meta page says.
@@ -104,6 +121,7 @@ type checker struct {
 	pageSize uint64
 	used     []bool   // by page id, for the pages seen; each may be used once, so no walk goes in circles
 	spare    [][]byte // pages no longer looked at
+	visit    func(bucket, key, value []byte) error
 }
 
 // claim marks n pages as used.
@@ -235,8 +253,15 @@ func (c *checker) bucket(e element) error {
 	if e.flags != bucketFlag || len(e.value) < bucketSize {
 		return fmt.Errorf("%.16q is not a bucket", e.key)
 	}
+	name := bytes.Clone(e.key)
+	value := func(e element) error {
+		if err := plainValue(e); err != nil || c.visit == nil {
+			return err
+		}
+		return c.visit(name, e.key, e.value)
+	}
 	if root := native.Uint64(e.value); root != 0 {
-		return c.tree(root, nil, nil, plainValue)
+		return c.tree(root, nil, nil, value)
 	}
 	inline := e.value[bucketSize:]
 	if len(inline) < headerSize {
@@ -246,11 +271,13 @@ func (c *checker) bucket(e element) error {
 	if err == nil && !isLeaf {
 		err = errors.New("it is a branch")
 	}
-	for _, inner := range list {
-		err = errors.Join(err, plainValue(inner))
-	}
 	if err != nil {
-		return fmt.Errorf("bucket %.16q: %w", e.key, err)
+		return fmt.Errorf("bucket %.16q: %w", name, err)
+	}
+	for _, inner := range list {
+		if err := value(inner); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -264,25 +291,25 @@ func plainValue(e element) error {
 }
 
 // freelist checks that no page on the list of free ones is in use, nor on it twice: bbolt will write to them.
-func (c *checker) freelist(id uint64) error {
+func (c *checker) freelist(id uint64) (free int64, err error) {
 	page, err := c.page(id)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if flags := native.Uint16(page[8:]); flags != freelistFlag {
-		return fmt.Errorf("page %d: its type is %#x", id, flags)
+		return 0, fmt.Errorf("page %d: its type is %#x", id, flags)
 	}
 	ids, count := page[headerSize:], uint64(native.Uint16(page[10:]))
 	if count == longFreelist { // the count is the first id
 		count, ids = native.Uint64(ids), ids[8:]
 	}
 	if count > uint64(len(ids))/8 {
-		return fmt.Errorf("page %d: it is too short for %d ids", id, count)
+		return 0, fmt.Errorf("page %d: it is too short for %d ids", id, count)
 	}
 	for i := range count {
 		if err := c.claim(native.Uint64(ids[i*8:]), 1); err != nil {
-			return fmt.Errorf("free list: %w", err)
+			return 0, fmt.Errorf("free list: %w", err)
 		}
 	}
-	return nil
+	return int64(count), nil
 }

@@ -37,7 +37,7 @@ func TestAWriteAloneIsOneCommit(t *testing.T) {
 	s := newBench(t).open(t, strict)
 	for i := range 3 {
 		write(t, s, put("a", fmt.Sprint(i)), put("b", fmt.Sprint(i)))
-		if n := s.Stats().Commits; n != uint64(i+1) {
+		if n := s.Stats().Commits; n != int64(i+1) {
 			t.Errorf("after write %d: %d commits", i+1, n)
 		}
 	}

@@ -81,7 +81,7 @@ func TestWhatWasAcknowledgedOutlivesAKill(t *testing.T) {
 	dir := t.TempDir()
 	random := rand.New(rand.NewPCG(5, 6))
 	var acknowledged [writers]int
-	for range 20 {
+	for range 60 {
 		cmd := child(t, "writes until killed", dir)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -181,8 +181,15 @@ func fillDisk() error {
 	}
 	other := *b
 	other.path = "other.db"
-	if _, err := other.try(store.Options{}); err == nil || !strings.Contains(err.Error(), "free space") || b.log.Len() > 0 {
+	if _, err := other.try(strict); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "free space") || b.log.Len() > 0 {
 		return fmt.Errorf("a new file on a full disk: error = %v, log = %s", err, b.log)
+	}
+	later, err := other.try(store.Options{})
+	if err != nil || strings.Count(b.log.String(), "the disk refuses the state file") != 1 {
+		return fmt.Errorf("the same without exit_on_err: error = %v, log = %s", err, b.log)
+	}
+	if err := later.Write(ctx, put("a", "1")); err == nil || !strings.Contains(err.Error(), "free space") {
+		return fmt.Errorf("a write while there is no file: %w", err)
 	}
 	if err := limit(info.Size() / 3); err != nil {
 		return err
@@ -210,7 +217,16 @@ func fillDisk() error {
 			return fmt.Errorf("with space again: %w", err)
 		}
 	}
-	if err := s.Close(); err != nil {
+	if err := errors.Join(later.Write(ctx, put("a", "2")), later.Close()); err != nil {
+		return fmt.Errorf("a file that could not be begun, with space again: %w", err)
+	}
+	if later, err = other.try(strict); err != nil {
+		return err
+	}
+	if got, _, err := read(later); err != nil || !maps.Equal(got, map[string]string{"a": "2"}) {
+		return fmt.Errorf("a file that was begun later holds %v, %w", got, err)
+	}
+	if err := errors.Join(later.Close(), s.Close()); err != nil {
 		return err
 	}
 	if s, err = b.try(strict); err != nil {
@@ -239,14 +255,22 @@ func beReadOnly() error {
 			return err
 		}
 	}
-	for dir, want := range map[string]string{
-		"none":     "let uid",
-		"no right": "let uid",
-		"bad":      "cannot be set aside",
+	for dir, want := range map[string][2]string{ // with exit_on_err, and without
+		"none":     {"let uid", ""},
+		"no right": {"let uid", "move it away before the next start"},
+		"bad":      {"move it away", "cannot be set aside"},
 	} {
 		b.path = filepath.Join(dir, "state.db")
-		if _, err := b.try(store.Options{}); err == nil || !strings.Contains(err.Error(), want) {
-			return fmt.Errorf("%s: error = %v, want %s", dir, err, want)
+		if _, err := b.try(strict); err == nil || !strings.Contains(err.Error(), want[0]) {
+			return fmt.Errorf("%s: with exit_on_err: error = %v, want %s", dir, err, want[0])
+		}
+		s, err := b.try(store.Options{})
+		if want[1] == "" {
+			if err != nil || s.Write(context.Background(), put("a", "1")) == nil {
+				return fmt.Errorf("%s: error = %w, or a write went well", dir, err)
+			}
+		} else if !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), want[1]) {
+			return fmt.Errorf("%s: error = %v, want %s", dir, err, want[1])
 		}
 		if names, err := os.ReadDir(dir); err != nil || len(names) > 1 {
 			return fmt.Errorf("%s: it holds %v, %v", dir, names, err)

@@ -24,8 +24,13 @@ func TestABadFileIsSetAside(t *testing.T) {
 		"zeros":                {func(t *testing.T, b *bench) { b.replace(t, make([]byte, 32<<10)) }, "not a state file"},
 		"cut short":            {func(t *testing.T, b *bench) { b.replace(t, b.content(t)[:10_000]) }, "damaged"},
 		"sealed with another":  {func(t *testing.T, b *bench) { b.newKey(t) }, "sealed with another key"},
-		"without check value":  {func(t *testing.T, b *bench) { b.setMeta(t, "check", "") }, "sealed with another key"},
-		"of another format":    {func(t *testing.T, b *bench) { b.setMeta(t, "format", "2") }, `of format "2", where this version reads "1"`},
+		"without its key":      {func(t *testing.T, b *bench) { b.setMeta(t, "key", "") }, `sealed with another key (it was begun with persist "file")`},
+		"of another Vault":     {func(t *testing.T, b *bench) { b.setMeta(t, "identity", "") }, "belongs to another Vault or another login"},
+		"without its state":    {func(t *testing.T, b *bench) { b.setMeta(t, "state", "") }, "its state cannot be read"},
+		"of a wrong state":     {func(t *testing.T, b *bench) { b.setMeta(t, "state", strings.Repeat("\xff", 53)) }, "its state cannot be read"},
+		"of a state of no one": {func(t *testing.T, b *bench) { b.setMeta(t, "state", strings.Repeat("\x00", 53)) }, "its state cannot be read"},
+		"of an older format":   {func(t *testing.T, b *bench) { b.setMeta(t, "format", "1") }, `of format "1", which an older version has written; this one reads "2"`},
+		"of a newer format":    {func(t *testing.T, b *bench) { b.setMeta(t, "format", "3") }, `of format "3", which a newer version has written; this one reads "2"`},
 		"of an unheard format": {func(t *testing.T, b *bench) { b.setMeta(t, "format", "") }, `of format ""`},
 		"another's database": {func(t *testing.T, b *bench) { // as Vault Agent's cache begins
 			b.replace(t, nil)

@@ -1,12 +1,11 @@
 package store
 
 import (
-	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -18,117 +17,85 @@ import (
 // ErrClosed is what a Store answers after Close.
 var ErrClosed = errors.New("the state file is closed")
 
-// sealer is a key, safe for concurrent use. Open refuses whatever Seal did not make from the same aad.
-type sealer interface {
-	Derive(purpose string) [32]byte
-	Seal(plain, aad []byte) ([]byte, error)
-	Open(sealed, aad []byte) ([]byte, error)
+// ErrUnavailable is what errors of Open wrap that are the doing of the disk or of another process, and say nothing about the file.
+var ErrUnavailable = errors.New("the state file cannot be used now")
+
+// wrapper protects the key of a file. Unwrap's error wraps seal.ErrSealed for what Wrap did not make; any other error means that it could not be tried.
+type wrapper interface {
+	Wrap(ctx context.Context, secret []byte) ([]byte, error)
+	Unwrap(ctx context.Context, wrapped []byte) ([]byte, error)
+}
+
+// Options tune a Store.
+type Options struct {
+	// ExitOnErr makes errors of what otherwise costs only the records in question: a bad file, which is then not set aside, and in
+	// Each a bad record, which is then not deleted. Vault Proxy's exit_on_err.
+	ExitOnErr bool
+
+	Identity   string // whom the file belongs to: one that was begun for another is a bad file
+	Protection string // what wraps the key, for people: the type of persist
+	RotateAt   int64  // records that one data key seals at most; 0 means 2^24, far below the 2^32 of NIST SP 800-38D
 }
 
 // Store is the state file: one sealed record per entry. All methods are safe for concurrent use.
+//
+// Locks are taken in the order turn, folding, mu.
 type Store struct {
-	path      string
-	exitOnErr bool
-	key       sealer
-	log       *slog.Logger
-	db        *bbolt.DB
+	path  string
+	opt   Options
+	log   *slog.Logger
+	keys  *keys
+	isNew bool
 
-	turn    chan struct{} // holds a value while one goroutine commits or closes
-	commits atomic.Uint64
+	turn    chan struct{} // holds a value while one goroutine commits, discards or closes; it alone appends to wal
+	wal     *wal
+	astray  bool // the last frame was not written, or may not have been
+	rebuild bool // there is no file: the next commit begins one
 
-	mu     sync.Mutex // guards the following; not held while anything is read or written
-	queue  []*write   // not yet part of a commit
-	closed bool
-	broken error // the first panic in bbolt, which is not called again
+	folding sync.Mutex // held while bbolt's part is read, written or copied
+	db      *bbolt.DB
+	behind  sync.WaitGroup // checkpoints in the background
+
+	mu          sync.Mutex // guards the following; not held while anything is read or written
+	queue       []*write   // not yet part of a commit
+	pending     changes    // acknowledged, and in the write-ahead file only
+	applying    changes    // on their way into bbolt
+	checkpoints bool       // one is in the background
+	closed      bool
+	broken      error // the first panic in bbolt, which is not called again
+
+	maintain chan struct{} // nudges Run
+	counts   counts
 }
 
-// Stats are counts since Open.
+// changes are sealed records by their keys; nil for those to be deleted.
+type changes map[string][]byte
+
+type counts struct{ commits, failed, checkpoints, compactions, fileBytes, walBytes atomic.Int64 }
+
+// Stats are counts since Open, and sizes of now.
 type Stats struct {
-	Commits uint64 // transactions written to disk by Write, each with its fsync
+	Commits     int64 // made by Write, each with its fsync
+	Failed      int64 // commits that the disk refused
+	Checkpoints int64 // of the write-ahead file into bbolt
+	Compactions int64
+	FileBytes   int64 // of the file, as of the last checkpoint
+	WALBytes    int64 // of the write-ahead file, which are used again and again
 }
 
 // Stats returns the counts of now.
-func (s *Store) Stats() Stats { return Stats{Commits: s.commits.Load()} }
-
-// Each calls fn with every record, in no useful order, in one sequential pass over the file, and ends with fn's first error. The
-// slice is fn's to keep. fn must not call Write, nor wait for a call: a commit may wait for the pass to end.
-//
-// A record that cannot be opened costs that record: it is skipped, counted and deleted. With Options.ExitOnErr it ends the pass with
-// an error instead, and stays.
-func (s *Store) Each(fn func(plain []byte) error) (skipped int, err error) {
-	bad, err := s.pass(fn)
-	if err != nil {
-		return len(bad), err
-	}
-	if err := s.remove(bad); err != nil {
-		s.log.Warn("unreadable records stay in the state file", "records", len(bad), "error", err)
-	}
-	return len(bad), nil
-}
-
-// pass gives fn each record that can be opened, and returns the keys of the others.
-func (s *Store) pass(fn func(plain []byte) error) (bad [][]byte, err error) {
-	var tx *bbolt.Tx
-	if err := s.use(func() (err error) { tx, err = s.db.Begin(false); return err }); err != nil {
-		return nil, fmt.Errorf("read state file %s: %w", s.path, err)
-	}
-	defer func() { _ = tx.Rollback() }() // ends the transaction; there is nothing to undo
-	var cursor *bbolt.Cursor
-	for {
-		var key, plain []byte
-		var sealed error
-		err := s.use(func() error { // without fn, whose panics are not bbolt's; key and value end with the transaction
-			var value []byte
-			if cursor == nil {
-				cursor = tx.Bucket(recordsBucket).Cursor()
-				key, value = cursor.First()
-			} else {
-				key, value = cursor.Next()
-			}
-			if key == nil {
-				return nil
-			}
-			if plain, sealed = s.key.Open(value, aad(recordsBucket, key)); sealed != nil {
-				bad = append(bad, bytes.Clone(key))
-			}
-			return nil
-		})
-		switch {
-		case err != nil:
-			return bad, fmt.Errorf("read state file %s: %w", s.path, err)
-		case key == nil:
-			return bad, nil
-		case sealed == nil:
-			if err := fn(plain); err != nil {
-				return bad, err
-			}
-		case s.exitOnErr:
-			return bad, fmt.Errorf("state file %s: a record is %w; move the file away to begin with a new one", s.path, sealed)
-		}
+func (s *Store) Stats() Stats {
+	c := &s.counts
+	return Stats{
+		Commits: c.commits.Load(), Failed: c.failed.Load(), Checkpoints: c.checkpoints.Load(), Compactions: c.compactions.Load(),
+		FileBytes: c.fileBytes.Load(), WALBytes: c.walBytes.Load(),
 	}
 }
 
-// remove deletes the records with these keys, unless they have become readable by a Write since.
-func (s *Store) remove(keys [][]byte) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
-	return s.update(func(records *bbolt.Bucket) error {
-		for _, key := range keys {
-			if _, err := s.key.Open(records.Get(key), aad(recordsBucket, key)); err == nil {
-				continue
-			}
-			if err := records.Delete(key); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
+// Secret returns a secret of the file for another use: the same at every start, another for each purpose and in each file.
+func (s *Store) Secret(purpose string) [32]byte { return s.keys.file.Derive(purpose) }
 
-// Close waits for the writes under way, commits those that wait, and closes the file. Later calls do nothing.
+// Close waits for the writes under way, commits those that wait, moves everything into bbolt's file and closes it. Later calls do nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	first := !s.closed
@@ -140,23 +107,50 @@ func (s *Store) Close() error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
 	s.commit()
-	if err := s.use(s.db.Close); err != nil {
+	s.behind.Wait()
+	if s.rebuild {
+		return nil // discarded, and not begun anew
+	}
+	err := s.checkpoint(nil, true)
+	s.folding.Lock()
+	defer s.folding.Unlock()
+	err = errors.Join(err, s.use(s.db.Close), s.wal.close(err == nil))
+	if err != nil {
 		return fmt.Errorf("close state file %s: %w", s.path, err)
 	}
 	return nil
 }
 
-// recordKey is what a record is found by. It does not tell the id.
-func (s *Store) recordKey(id [32]byte) []byte {
-	secret := s.key.Derive("state file record keys")
-	mac := hmac.New(sha256.New, secret[:])
-	mac.Write(id[:])
-	return mac.Sum(nil)
+// Discard removes what was written, so that none of it comes back after a restart. The next Write begins a new file, under the same key.
+func (s *Store) Discard() error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	s.behind.Wait()
+	s.folding.Lock()
+	defer s.folding.Unlock()
+	if s.rebuild {
+		return nil
+	}
+	s.rebuild = true
+	_ = s.use(s.db.Close) // whatever it says: it is about to be removed
+	_ = s.wal.close(false)
+	s.mu.Lock()
+	s.pending, s.applying, s.broken = changes{}, nil, nil
+	s.mu.Unlock()
+	// The file first: a write-ahead file without it is nothing.
+	if err := errors.Join(forget(s.path), forget(s.path+walSuffix), syncDir(s.path)); err != nil {
+		return fmt.Errorf("discard state file %s: %w; move it away before the next start", s.path, err)
+	}
+	return nil
 }
 
-// aad ties what is sealed to the format version and its place. Bucket names have no zero byte, so that no two places look alike.
-func aad(bucket, key []byte) []byte {
-	return bytes.Join([][]byte{[]byte("leasehold state file " + format), bucket, key}, []byte{0})
+// forget removes a file, or empties it where the directory does not let it go.
+func forget(path string) error {
+	err := os.Remove(path)
+	if err == nil || errors.Is(err, os.ErrNotExist) || os.Truncate(path, 0) == nil {
+		return nil
+	}
+	return err
 }
 
 // use runs f, which calls bbolt, unless a panic has shown that bbolt must not be called any more: what it holds in memory is not to be

@@ -78,7 +78,7 @@ func TestEachEndsWithTheFirstError(t *testing.T) {
 	s := newBench(t).open(t, strict)
 	write(t, s, put("a", "1"), put("b", "2"))
 	enough, calls := errors.New("enough"), 0
-	if _, err := s.Each(func([]byte) error { calls++; return enough }); err != enough || calls != 1 {
+	if _, err := s.Each(func([]byte) (bool, error) { calls++; return true, enough }); err != enough || calls != 1 {
 		t.Errorf("%d calls, error = %v", calls, err)
 	}
 	write(t, s, put("a", strings.Repeat("grown", 100_000))) // nothing is locked
@@ -93,7 +93,7 @@ func TestAPanicInEachIsTheCallers(t *testing.T) {
 				t.Errorf("recovered %v", r)
 			}
 		}()
-		_, _ = s.Each(func([]byte) error { panic("mine") })
+		_, _ = s.Each(func([]byte) (bool, error) { panic("mine") })
 	}()
 	write(t, s, put("a", strings.Repeat("grown", 100_000)))
 }
@@ -104,7 +104,7 @@ func TestAClosedStoreSaysSo(t *testing.T) {
 	if err := s.Write(context.Background(), put("a", "1")); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Write: %v", err)
 	}
-	if _, err := s.Each(func([]byte) error { return nil }); !errors.Is(err, store.ErrClosed) {
+	if _, err := s.Each(func([]byte) (bool, error) { return true, nil }); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Each: %v", err)
 	}
 	closeStore(t, s) // once more
@@ -214,7 +214,7 @@ func TestABadRecordCostsThatRecord(t *testing.T) {
 			b.withRecords(t, "records", tc.change)
 
 			s = b.open(t, strict)
-			if _, err := s.Each(func([]byte) error { return nil }); err == nil || !strings.Contains(err.Error(), "move the file away") {
+			if _, err := s.Each(func([]byte) (bool, error) { return true, nil }); err == nil || !strings.Contains(err.Error(), "move the file away") {
 				t.Errorf("with ExitOnErr: %v", err)
 			}
 			closeStore(t, s)

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
-
-	"go.etcd.io/bbolt"
 )
 
 // Change is a record to be stored in the place of any former one with the same id, or to be deleted.
@@ -18,15 +17,24 @@ type Change struct {
 
 // record is a Change as the file has it.
 type record struct {
-	key    []byte
+	key    string
 	sealed []byte // nil: delete
 }
 
 // write is one call of Write.
 type write struct {
 	records []record
+	size    int           // in a frame, at most
 	done    chan struct{} // closed when err is set
 	err     error
+}
+
+func newWrite(records []record) *write {
+	w := &write{records: records, done: make(chan struct{})}
+	for _, r := range records {
+		w.size += len(r.key) + len(r.sealed) + maxRecordOverhead
+	}
+	return w
 }
 
 // Write makes the changes, in their order and all or none of them, and returns when they are on disk (fsync). It keeps nothing of
@@ -35,29 +43,31 @@ type write struct {
 // When ctx ends before the commit begins, nothing is written and Write returns ctx's error. When it ends during the commit, Write
 // returns the same and the changes may be on disk or not; a commit that runs in the caller's own goroutine is waited for. After any
 // other error nothing is written, except that a disk may fail to confirm what it has written; later writes may succeed.
-func (s *Store) Write(ctx context.Context, changes ...Change) error {
-	if len(changes) == 0 {
+func (s *Store) Write(ctx context.Context, list ...Change) error {
+	if len(list) == 0 {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("write state file %s: %w", s.path, err)
 	}
-	w := &write{records: make([]record, len(changes)), done: make(chan struct{})}
-	for i, c := range changes {
-		r := record{key: s.recordKey(c.ID)}
+	records := make([]record, len(list))
+	for i, c := range list {
+		r := record{key: s.keys.recordKey(c.ID)}
 		if c.Plain != nil {
 			var err error
-			if r.sealed, err = s.key.Seal(c.Plain, aad(recordsBucket, r.key)); err != nil {
+			if r.sealed, err = s.keys.seal(r.key, c.Plain); err != nil {
 				return fmt.Errorf("write state file %s: %w", s.path, err)
 			}
 		}
-		w.records[i] = r
+		records[i] = r
 	}
+	w := newWrite(records)
 	if err := s.enqueue(w); err != nil {
 		return err
 	}
 	select {
 	case s.turn <- struct{}{}:
+		runtime.Gosched() // those whom the last commit has answered may have more to write
 		s.commit()
 		<-s.turn
 	case <-w.done:
@@ -86,7 +96,7 @@ func (s *Store) withdraw(w *write) {
 	}
 }
 
-// commit writes everything that waits in one transaction. The caller holds turn. When it returns, every write that was in the queue
+// commit writes everything that waits with one fsync. The caller holds turn. When it returns, every write that was in the queue
 // before has its result: from this commit, or from an earlier one that took it along.
 func (s *Store) commit() {
 	s.mu.Lock()
@@ -96,40 +106,82 @@ func (s *Store) commit() {
 	if len(writes) == 0 {
 		return
 	}
-	err := s.update(func(records *bbolt.Bucket) error {
-		for _, w := range writes {
-			for _, r := range w.records {
-				if err := r.apply(records); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	err := s.commitAll(writes)
+	if err == nil {
+		s.counts.commits.Add(1)
+	} else {
+		s.counts.failed.Add(1)
+	}
 	for _, w := range writes {
 		w.err = err
 		close(w.done)
 	}
 }
 
-func (r record) apply(records *bbolt.Bucket) error {
-	if r.sealed == nil {
-		return records.Delete(r.key)
+// commitAll writes ahead if that is possible, and else straight into bbolt.
+func (s *Store) commitAll(writes []*write) error {
+	if s.rebuild {
+		if err := s.beginAnew(); err != nil {
+			return fmt.Errorf("begin state file %s anew: %w", s.path, err)
+		}
 	}
-	return records.Put(r.key, r.sealed)
+	err := s.writeAhead(writes)
+	if err == nil || errors.Is(err, errPanic) {
+		return err
+	}
+	if err := s.checkpoint(writes, false); err != nil {
+		return fmt.Errorf("write state file %s: %w", s.path, remedied(err))
+	}
+	return nil
 }
 
-// update runs f in a transaction and returns when it is on disk. The caller holds turn.
-func (s *Store) update(f func(records *bbolt.Bucket) error) error {
-	err := s.use(func() error {
-		return s.db.Update(func(tx *bbolt.Tx) error { return f(tx.Bucket(recordsBucket)) })
-	})
-	switch {
-	case err == nil:
-		s.commits.Add(1)
-		return nil
-	case errors.Is(err, ErrClosed), errors.Is(err, errPanic):
-		return fmt.Errorf("write state file %s: %w", s.path, err)
+// remedied adds what can be done about a disk that refuses.
+func remedied(err error) error {
+	if errors.Is(err, ErrClosed) || errors.Is(err, errPanic) {
+		return err
 	}
-	return fmt.Errorf("write state file %s: %w; see that its disk has free space and lets uid %d write", s.path, err, os.Geteuid())
+	return fmt.Errorf("%w; see that its disk has free space and lets uid %d write", err, os.Geteuid())
+}
+
+var errNoRoom = errors.New("the write-ahead file has no room now")
+
+// writeAhead appends a frame. A frame whose write failed may be there all the same: nothing is appended after it until bbolt has gone past it.
+func (s *Store) writeAhead(writes []*write) error {
+	s.mu.Lock()
+	number, broken := s.wal.head.number, s.broken
+	s.mu.Unlock()
+	if broken != nil {
+		return fmt.Errorf("write state file %s: %w", s.path, broken)
+	}
+	if s.astray {
+		return errNoRoom
+	}
+	frame, err := frameOf(s.keys, number, writes)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	offset, ok := s.wal.room(int64(len(frame)))
+	s.mu.Unlock()
+	if !ok {
+		return errNoRoom
+	}
+	if err := s.wal.write(frame, offset); err != nil {
+		s.astray = true
+		return err
+	}
+	s.mu.Lock()
+	s.wal.advance(offset, int64(len(frame)))
+	for _, w := range writes {
+		for _, r := range w.records {
+			s.pending[r.key] = r.sealed
+		}
+	}
+	behind := s.wal.used() > s.wal.size/4 && !s.checkpoints
+	s.checkpoints = s.checkpoints || behind
+	s.mu.Unlock()
+	if behind {
+		s.behind.Go(s.catchUp)
+	}
+	return nil
 }

@@ -19,6 +19,14 @@ type Holdings interface {
 	Stats() (entries int, size int64, tokens int)
 }
 
+// StateFile is how the state file does; it is asked for at each scrape.
+type StateFile struct {
+	Commits, Failed, Checkpoints, Compactions int64 // since the start
+	FileBytes, AheadBytes                     int64 // of the file, and of what is written ahead of it
+	Pending                                   int64 // records that are to be written
+	Failing                                   bool  // the disk refused the last commit
+}
+
 // Meters counts. Each method is one atomic add, so that a hit costs no more; OpenTelemetry reads the counts when it is asked.
 type Meters struct {
 	hits, misses                 atomic.Int64
@@ -29,12 +37,15 @@ type Meters struct {
 	abandoned, refused           atomic.Int64
 	full                         atomic.Int64
 
+	restored                      atomic.Int64
+	expired, orphaned, unreadable atomic.Int64 // not restored
+
 	provider *sdk.MeterProvider
 	registry *prometheus.Registry
 }
 
-// New returns meters that also report what holdings holds.
-func New(holdings Holdings) (*Meters, error) {
+// New returns meters that also report what holdings holds, and how the state file does.
+func New(holdings Holdings, state func() StateFile) (*Meters, error) {
 	m := &Meters{registry: prometheus.NewRegistry()}
 	exporter, err := otelprometheus.New(
 		otelprometheus.WithRegisterer(m.registry),
@@ -47,13 +58,13 @@ func New(holdings Holdings) (*Meters, error) {
 		return nil, fmt.Errorf("create the Prometheus exporter: %w", err)
 	}
 	m.provider = sdk.NewMeterProvider(sdk.WithReader(exporter))
-	if err := m.instruments(holdings); err != nil {
+	if err := m.instruments(holdings, state); err != nil {
 		return nil, fmt.Errorf("create instruments: %w", err)
 	}
 	return m, nil
 }
 
-func (m *Meters) instruments(holdings Holdings) error {
+func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 	meter := m.provider.Meter("leasehold")
 	// Vault Proxy documents proxy.* and emits agent.*: users have both.
 	for _, app := range [...]string{"vault.proxy.", "vault.agent."} {
@@ -88,12 +99,56 @@ func (m *Meters) instruments(holdings Holdings) error {
 			return err
 		}
 	}
+	return m.stateFile(meter, state)
+}
+
+// stateFile reports on the state file, and on what was restored from it.
+func (m *Meters) stateFile(meter metric.Meter, state func() StateFile) error {
+	for name, read := range map[string]func(StateFile) int64{
+		"leasehold.state.commits":        func(s StateFile) int64 { return s.Commits },
+		"leasehold.state.commits.failed": func(s StateFile) int64 { return s.Failed },
+		"leasehold.state.checkpoints":    func(s StateFile) int64 { return s.Checkpoints },
+		"leasehold.state.compactions":    func(s StateFile) int64 { return s.Compactions },
+	} {
+		if err := counting(meter, name, func() int64 { return read(state()) }); err != nil {
+			return err
+		}
+	}
+	for name, read := range map[string]func(StateFile) int64{
+		"leasehold.state.file.bytes":  func(s StateFile) int64 { return s.FileBytes },
+		"leasehold.state.ahead.bytes": func(s StateFile) int64 { return s.AheadBytes },
+		"leasehold.state.pending":     func(s StateFile) int64 { return s.Pending },
+		"leasehold.state.failing":     func(s StateFile) int64 { return number(s.Failing) },
+	} {
+		if err := gauge(meter, name, func() int64 { return read(state()) }); err != nil {
+			return err
+		}
+	}
+	for name, count := range map[string]*atomic.Int64{
+		"leasehold.restore.entries": &m.restored, "leasehold.restore.expired": &m.expired,
+		"leasehold.restore.orphaned": &m.orphaned, "leasehold.restore.unreadable": &m.unreadable,
+	} {
+		if err := gauge(meter, name, count.Load); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
+func number(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 func counter(meter metric.Meter, name string, count *atomic.Int64) error {
+	return counting(meter, name, count.Load)
+}
+
+func counting(meter metric.Meter, name string, read func() int64) error {
 	_, err := meter.Int64ObservableCounter(name, metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-		o.Observe(count.Load())
+		o.Observe(read())
 		return nil
 	}))
 	return err
@@ -161,11 +216,15 @@ func (m *Meters) AuthFailure() { m.authFailure.Add(1) }
 
 // Authenticated says whether an auto-auth token is held.
 func (m *Meters) Authenticated(held bool) {
-	if held {
-		m.authenticated.Store(1)
-	} else {
-		m.authenticated.Store(0)
-	}
+	m.authenticated.Store(number(held))
+}
+
+// Restored notes what the start brought back from the state file, and why other records were left out.
+func (m *Meters) Restored(entries, expired, orphaned, unreadable int) {
+	m.restored.Store(int64(entries))
+	m.expired.Store(int64(expired))
+	m.orphaned.Store(int64(orphaned))
+	m.unreadable.Store(int64(unreadable))
 }
 
 // Renewal counts a renewal of a kept lease or token.

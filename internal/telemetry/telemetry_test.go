@@ -27,7 +27,9 @@ func (holdings) Stats() (entries int, bytes int64, tokens int) { return 7, 4096,
 
 func newMeters(t testing.TB) *telemetry.Meters {
 	t.Helper()
-	m, err := telemetry.New(holdings{})
+	m, err := telemetry.New(holdings{}, func() telemetry.StateFile {
+		return telemetry.StateFile{Commits: 11, Failed: 12, Checkpoints: 13, Compactions: 14, FileBytes: 15, AheadBytes: 16, Pending: 17, Failing: true}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +72,10 @@ var (
 		"leasehold_renewals": "counter", "leasehold_renewals_failed": "counter",
 		"leasehold_requests_abandoned": "counter", "leasehold_requests_refused": "counter", "leasehold_cache_full": "counter",
 		"leasehold_cache_entries": "gauge", "leasehold_cache_bytes": "gauge", "leasehold_cache_tokens": "gauge",
+		"leasehold_state_commits": "counter", "leasehold_state_commits_failed": "counter", "leasehold_state_checkpoints": "counter",
+		"leasehold_state_compactions": "counter", "leasehold_state_file_bytes": "gauge", "leasehold_state_ahead_bytes": "gauge",
+		"leasehold_state_pending": "gauge", "leasehold_state_failing": "gauge",
+		"leasehold_restore_entries": "gauge", "leasehold_restore_expired": "gauge", "leasehold_restore_orphaned": "gauge", "leasehold_restore_unreadable": "gauge",
 	}
 )
 
@@ -135,9 +141,24 @@ func TestCounts(t *testing.T) {
 
 func TestHoldingsAreAskedAtEachScrape(t *testing.T) {
 	samples, _ := scrape(t, newMeters(t), "/proxy/v1/metrics")
-	for name, want := range map[string]string{"leasehold_cache_entries": "7", "leasehold_cache_bytes": "4096", "leasehold_cache_tokens": "3"} {
+	for name, want := range map[string]string{
+		"leasehold_cache_entries": "7", "leasehold_cache_bytes": "4096", "leasehold_cache_tokens": "3",
+		"leasehold_state_commits": "11", "leasehold_state_commits_failed": "12", "leasehold_state_checkpoints": "13", "leasehold_state_compactions": "14",
+		"leasehold_state_file_bytes": "15", "leasehold_state_ahead_bytes": "16", "leasehold_state_pending": "17", "leasehold_state_failing": "1",
+	} {
 		if samples[name] != want {
 			t.Errorf("%s = %q, want %s", name, samples[name], want)
+		}
+	}
+}
+
+func TestWhatWasRestoredIsTold(t *testing.T) {
+	m := newMeters(t)
+	m.Restored(1, 2, 3, 4)
+	samples, _ := scrape(t, m, "/proxy/v1/metrics")
+	for name, want := range map[string]string{"entries": "1", "expired": "2", "orphaned": "3", "unreadable": "4"} {
+		if got := samples["leasehold_restore_"+name]; got != want {
+			t.Errorf("%s = %q, want %s", name, got, want)
 		}
 	}
 }

@@ -21,7 +21,8 @@ const startPatience = 20 * time.Second
 // child is a server in a process of its own, which is killed when the context that it was started with ends.
 type child struct {
 	serving
-	readyAfter time.Duration // of Leasehold
+	readyAfter time.Duration // of Leasehold, as the next one
+	said       string        // its log until then
 	cmd        *exec.Cmd
 }
 
@@ -32,12 +33,15 @@ func (c *child) kill() {
 }
 
 // resident is the process's resident memory, in bytes.
-func (c *child) resident() (int64, error) {
+func (c *child) resident() (int64, error) { return c.memoryOf("VmRSS") }
+
+// memoryOf reads a line of the process's status, in bytes.
+func (c *child) memoryOf(name string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read resident memory: %w", err)
 	}
-	_, rest, _ := strings.Cut(string(status), "\nVmRSS:")
+	_, rest, _ := strings.Cut(string(status), "\n"+name+":")
 	kib, _, _ := strings.Cut(rest, " kB")
 	n, err := strconv.ParseInt(strings.TrimSpace(kib), 10, 64)
 	if err != nil {
@@ -90,10 +94,9 @@ func startLeasehold(ctx context.Context, binary, config string) (*child, error) 
 		return nil, fmt.Errorf("start Leasehold: %w; make build makes it", err)
 	}
 	defer c.killAfter(startPatience).Stop()
-	said, err := c.awaitReady(log)
-	if err != nil {
+	if c.said, err = c.awaitReady(log); err != nil {
 		c.kill()
-		return nil, fmt.Errorf("start Leasehold: %w; its log:\n%s", err, said)
+		return nil, fmt.Errorf("start Leasehold: %w; its log:\n%s", err, c.said)
 	}
 	c.readyAfter = time.Since(began)
 	go func() { _, _ = io.Copy(io.Discard, log) }() // ends with the process

@@ -49,26 +49,30 @@ func (b *bench) all(address string) [][]byte {
 // cached makes a lease through Leasehold and returns the answer from memory to the same request.
 func (b *bench) cached(ctx context.Context, target string) (header http.Header, body []byte, err error) {
 	for range 2 {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.leasehold.Address+target, nil)
-		if err != nil {
+		if header, body, err = fetch(ctx, b.leasehold.Address, target); err != nil {
 			return nil, nil, err
 		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return nil, nil, err
-		}
-		body, err = io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			return nil, nil, err
-		}
-		header = resp.Header
 	}
 	if header.Get("X-Cache") != "HIT" {
 		return nil, nil, fmt.Errorf("the second read of %s should be a hit, and has the header %v", target, header)
 	}
 	header.Del("Date") // net/http writes its own
 	return header, body, nil
+}
+
+// fetch reads one answer.
+func fetch(ctx context.Context, address, target string) (http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+target, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.Header, body, err
 }
 
 // reads compares a read that is never kept with the same read straight from Vault, and with the standard library's proxy between.
