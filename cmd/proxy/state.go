@@ -101,6 +101,7 @@ func printStats(out io.Writer, r daemon.StateReport) error {
 		row("written ahead", "%d commits", r.Ahead)
 		row("leases", "%d", r.Leases)
 		row("tokens", "%d, and %d of auto-auth", r.Tokens, r.AutoAuthTokens)
+		row("revocations", "%d under way", r.Revocations)
 		row("ended", "%d", r.Expired)
 		row("unreadable", "%d", r.Unreadable)
 		if !r.FirstEnd.IsZero() {

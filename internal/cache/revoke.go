@@ -27,16 +27,13 @@ func (c *Cache) revoke(w http.ResponseWriter, r *http.Request, id vault.Identity
 	}
 	id.Repeated = true // it may name the token that it was lent: the next one is not meant
 	pass := c.bypass(aRevocation)
+	settle := c.announce(eviction)
 	err = c.send(w, r, id, func(resp *http.Response) error {
 		// Vault answers 400 when it fails halfway through what has many leases.
-		if mayHaveActed(resp.StatusCode) || (resp.StatusCode == http.StatusBadRequest && eviction.Scope >= lease.ScopePrefix) {
-			c.evict(eviction)
-		}
+		settle(mayHaveActed(resp.StatusCode) || (resp.StatusCode == http.StatusBadRequest && eviction.Scope >= lease.ScopePrefix))
 		return pass.inspect(resp)
 	})
-	if err != nil && !neverSent(err) {
-		c.evict(eviction)
-	}
+	settle(err != nil && !neverSent(err))
 	return err
 }
 
@@ -64,10 +61,17 @@ func neverSent(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-func (c *Cache) evict(e lease.Eviction) {
-	_, auto := c.index.Evict(e)
-	if auto && c.tokens != nil {
-		c.tokens.Invalidate(c.tokens.Token())
+// announce notes that Vault is about to be asked. Only the first call of settle counts: it says whether Vault may have acted.
+func (c *Cache) announce(e lease.Eviction) (settle func(acted bool)) {
+	end, settled := c.index.Announce(e), false
+	return func(acted bool) {
+		if settled {
+			return
+		}
+		settled = true
+		if _, auto := end(acted); auto && c.tokens != nil {
+			c.tokens.Invalidate(c.tokens.Token())
+		}
 	}
 }
 

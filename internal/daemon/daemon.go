@@ -147,11 +147,13 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 // handler is the router of one listener.
 func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 	routes := router.Parts{
-		Answer: p.cache, Clear: p.cache, Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
+		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
 		Vault: p.upstream.Address(), Ready: p.readiness,
 	}
-	if p.needsVault() {
+	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}
+	} else {
+		routes.Answer, routes.Clear = p.cache, p.cache
 	}
 	if p.tokens != nil { // a nil *Manager in an interface would not be nil
 		routes.Tokens = p.tokens

@@ -23,6 +23,7 @@ type StateReport struct {
 	Leases         int       `json:"leases"`
 	Tokens         int       `json:"tokens"`
 	AutoAuthTokens int       `json:"auto_auth_tokens"`
+	Revocations    int       `json:"revocations"`        // that were under way: the next start takes them to have been carried out
 	Expired        int       `json:"expired"`            // records that the next start would drop, since they have ended
 	FirstEnd       time.Time `json:"first_end,omitzero"` // of those that have not
 	LastEnd        time.Time `json:"last_end,omitzero"`
@@ -73,6 +74,8 @@ func (r *StateReport) add(plain []byte, now time.Time) {
 		r.Leases++
 	case "token":
 		r.Tokens++
+	case "revocation":
+		r.Revocations++
 	default:
 		r.AutoAuthTokens++
 	}

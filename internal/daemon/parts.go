@@ -87,8 +87,8 @@ func (p *parts) build(o Options) (err error) {
 	if p.tokens == nil { // nobody renews or replaces it any more
 		p.index.Lose(p.restored.Auto)
 	}
-	if p.needsVault() {
-		return nil
+	if p.needsVault() { // before a secret id is spent on a file that cannot be used
+		return p.probeState()
 	}
 	return p.openCache()
 }

@@ -58,11 +58,23 @@ func (p *parts) persists() bool { return p.cfg.Cache != nil && p.cfg.Cache.Persi
 // needsVault reports whether the state file's key is at Vault, so that it cannot be opened before a login.
 func (p *parts) needsVault() bool { return p.persists() && p.cfg.Cache.Persist.Type == "transit" }
 
+// statePath is where the state file is.
+func (p *parts) statePath() string { return filepath.Join(p.cfg.Cache.Persist.Path, stateFile) }
+
+// probeState tells what is wrong with the state file before its key is at hand.
+func (p *parts) probeState() error {
+	persist := p.cfg.Cache.Persist
+	if err := store.Probe(p.statePath(), store.Options{ExitOnErr: persist.ExitOnErr}); err != nil {
+		return fmt.Errorf("%scache: %w", place(persist.Pos), err)
+	}
+	return nil
+}
+
 // openState opens the state file and fills the index from it. The file is bound to who logs in where: after a change of either it is set aside, and no
 // secret or token of one Vault reaches another. Where the file cannot be used now the cache is in memory only, unless exit_on_err.
 func (p *parts) openState(ctx context.Context, w seal.Wrapper) error {
 	persist := p.cfg.Cache.Persist
-	state, err := store.Open(ctx, filepath.Join(persist.Path, stateFile), w, p.log, store.Options{
+	state, err := store.Open(ctx, p.statePath(), w, p.log, store.Options{
 		ExitOnErr: persist.ExitOnErr, Identity: p.identity(), Protection: persist.Type,
 	})
 	if errors.Is(err, store.ErrUnavailable) && !persist.ExitOnErr {
@@ -85,12 +97,12 @@ func (p *parts) restore(state *store.Store) error {
 		return err
 	}
 	p.restored = out
-	p.meters.Restored(out.Entries, out.Expired, out.Orphaned, out.Unreadable)
+	p.meters.Restored(out.Entries, out.Expired, out.Orphaned, out.Unreadable, out.Revoked)
 	if state.IsNew() {
 		return nil
 	}
 	p.log.Info("cache restored", slog.Int("entries", out.Entries), slog.Int("tokens", out.Tokens), slog.Int("expired", out.Expired),
-		slog.Int("orphaned", out.Orphaned), slog.Int("unreadable", out.Unreadable), slog.Duration("took", time.Since(began)))
+		slog.Int("orphaned", out.Orphaned), slog.Int("unreadable", out.Unreadable), slog.Int("revoked", out.Revoked), slog.Duration("took", time.Since(began)))
 	if persist := p.cfg.Cache.Persist; persist.Type != "kubernetes" || persist.KeepAfterImport {
 		return nil
 	}

@@ -127,10 +127,9 @@ func (u *unsealing) choose(ctx context.Context, c *api.Client, fresh vault.Token
 	case err != nil: // its leases are as good as before
 		return nil, fmt.Errorf("look up the token of the last run: %w", refusedOr(err))
 	}
-	if u.parts.ownsToken() || u.parts.cfg.AutoAuth.Method.Type != "token_file" {
-		if err := c.Auth().Token().RevokeSelfWithContext(ctx, ""); err != nil {
-			u.parts.log.Warn("the token that opened the state file was not given back, and lives until its end", slog.Any("error", refusedOr(err)))
-		}
+	// That of a token file would be somebody else's to revoke, but it is the last run's, or is to be used now.
+	if err := c.Auth().Token().RevokeSelfWithContext(ctx, ""); err != nil {
+		u.parts.log.Warn("the token that opened the state file was not given back, and lives until its end", slog.Any("error", refusedOr(err)))
 	}
 	return found, nil
 }

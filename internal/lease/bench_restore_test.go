@@ -80,3 +80,18 @@ func BenchmarkRestore(b *testing.B) {
 	_, counted, _ := x.Stats()
 	b.ReportMetric(float64(counted)/n, "counted-B/record")
 }
+
+// A lease that comes back is its entry, its body, its path and its id, and nothing else but places in maps.
+func TestRestoreMakesNoGarbage(t *testing.T) {
+	const n = 2000
+	journal := filledJournal(t, n, noon)
+	allocs := testing.AllocsPerRun(3, func() {
+		x := lease.NewIndex(lease.Options{MaxBytes: -1, Journal: journal, Log: slog.New(slog.DiscardHandler)})
+		if out, err := x.Restore(noon); err != nil || out.Entries != n {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	})
+	if allocs > 4.5*n {
+		t.Errorf("%.2f allocations a record", allocs/n)
+	}
+}

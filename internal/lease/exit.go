@@ -23,6 +23,7 @@ type revokeClient interface {
 // what could not be is logged by accessor or lease id, and counted. No clock may run, and nothing may be kept meanwhile.
 func (x *Index) RevokeAll(ctx context.Context, client revokeClient, log *slog.Logger, withAuto bool) (revoked, failed int) {
 	r := revocation{index: x, client: client, log: log, withAuto: withAuto}
+	settle := x.Announce(Eviction{Scope: ScopeAll, Clear: !withAuto}) // a kill on the way must not bring back what was revoked by then
 	x.mu.Lock()
 	var tops []*node
 	for _, n := range x.tokens {
@@ -35,6 +36,8 @@ func (x *Index) RevokeAll(ctx context.Context, client revokeClient, log *slog.Lo
 	for len(tops) > 0 {
 		tops = r.level(ctx, tops)
 	}
+	x.flush()
+	settle(false) // what was revoked has left
 	x.flush()
 	entries, _, _ := x.Stats()
 	return before - entries, int(r.failed.Load())

@@ -105,3 +105,15 @@ func (d *Thing) add(e *Entry) {
 	d.Status, d.Fields, d.Body, d.Received = a.Status, a.Header.Fields, string(a.Body), a.Received.UnixNano()
 	d.Digits, d.Request, d.End, d.Planned = [2]int{a.digits.from, a.digits.to}, e.request, e.end.Load(), e.planned()
 }
+
+// RevocationRecord is what the journal has of a revocation under way.
+func RevocationRecord(e Eviction) []byte { return (&doubt{eviction: e}).record() }
+
+// ParseRevocation is its counterpart.
+func ParseRevocation(b []byte) (Eviction, bool) {
+	d, ok := parseDoubt(b)
+	if !ok {
+		return Eviction{}, false
+	}
+	return d.eviction, true
+}

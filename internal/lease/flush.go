@@ -11,6 +11,7 @@ import (
 type batch struct {
 	changes []Change
 	made    []made // of which each of them is one
+	noted   int    // so many of them were noted; the others are written anew
 	probe   bool   // a single change, to see whether a disk that fails works again
 	revoked bool   // something of all that was noted takes what must not come back
 }
@@ -52,7 +53,7 @@ func (x *Index) catchUp() (more bool) {
 	x.write()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.ledger.lags() && x.ledger.trouble.failures == 0
+	return x.ledger.lags() && !x.ledger.trouble.down
 }
 
 // write writes all that was noted, with some of what is to be written anew. The caller has the turn.
@@ -61,7 +62,7 @@ func (x *Index) write() {
 	if l.detached.Load() || (l.doomed && !x.discard(nil)) {
 		return
 	}
-	for more := true; more; {
+	for again := true; again; {
 		b := x.take()
 		if len(b.changes) == 0 {
 			return
@@ -70,7 +71,7 @@ func (x *Index) write() {
 		switch err := x.opt.Journal.Write(b.changes); {
 		case err == nil:
 			x.written(&b)
-			more = b.probe // it works again
+			again = b.probe
 		case b.revoked:
 			x.discard(err)
 			return
@@ -88,7 +89,7 @@ func (x *Index) take() (b batch) {
 	defer x.mu.Unlock()
 	l := &x.ledger
 	l.tried = l.noted
-	b.probe = l.trouble.failures > 0
+	b.probe = l.trouble.down
 	large := len(l.changes) > batchSize
 	for id, c := range l.changes {
 		b.revoked = b.revoked || c.revoked && !l.clean
@@ -103,22 +104,23 @@ func (x *Index) take() (b batch) {
 	if large && !b.probe {
 		l.changes = map[recordID]change{} // a map never shrinks
 	}
+	b.noted = len(b.changes)
 	switch {
 	case !b.probe:
-		x.takeAnew(&b)
-	case l.rewrite && len(b.changes) == 0:
-		x.takeAny(&b)
+		x.takeAnew(&b, batchSize)
+	case len(b.changes) == 0:
+		x.takeAnew(&b, 1)
 	}
 	return b
 }
 
-// takeAnew adds what is to be written anew, until the batch is full.
-func (x *Index) takeAnew(b *batch) {
+// takeAnew adds what is to be written anew, until the batch is of that size.
+func (x *Index) takeAnew(b *batch, size int) {
 	l := &x.ledger
 	if l.rewrite {
 		l.rest, l.rewrite = x.living(), false
 	}
-	for len(l.rest) > 0 && len(b.changes) < batchSize {
+	for len(l.rest) > 0 && len(b.changes) < size {
 		last := len(l.rest) - 1
 		if c := l.rest[last]; x.lives(c) {
 			b.add(c.recordID(), c)
@@ -130,15 +132,6 @@ func (x *Index) takeAnew(b *batch) {
 	}
 }
 
-// takeAny adds one thing that lives, if there is any.
-func (x *Index) takeAny(b *batch) {
-	for _, n := range x.tokens {
-		b.add(n.id, change{token: n})
-		return // a lease hangs on a token: without one there is nothing
-	}
-	x.ledger.rewrite = false
-}
-
 func (x *Index) written(b *batch) {
 	x.mu.Lock()
 	l := &x.ledger
@@ -147,30 +140,36 @@ func (x *Index) written(b *batch) {
 			*m.keptUntil() = m.until
 		}
 	}
-	t := l.trouble
-	l.trouble = trouble{}
-	if l.lags() {
+	l.trouble.down = false
+	t, over := l.trouble, !l.lags() && (!b.probe || len(l.changes) == 0)
+	if over { // a full disk may take one record, and refuse the next
+		l.trouble = trouble{}
+	} else {
 		x.catchUpSoon()
 	}
 	x.mu.Unlock()
-	if t.failures > 0 {
+	if over && t.failures > 0 {
 		x.opt.Log.Info("the state file is written again", slog.Int("failures", t.failures), slog.Duration("after", time.Since(t.since)))
 	}
 }
 
-// putBack notes a batch anew that was refused and takes nothing that must not come back. What is too much is written anew with all that lives, when the time
-// comes: no failure, however long, costs more memory. A removal that is left out then is one that the next restart makes.
+// putBack notes a batch anew that was refused and takes nothing that must not come back. Too much is not noted one by one: then all that lives is written
+// anew when the time comes, so that no failure, however long, costs more memory. A removal that is left out there is one that a restart makes as well.
 func (x *Index) putBack(b *batch) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	l := &x.ledger
-	if l.rest != nil || len(l.changes)+len(b.changes) > batchSize {
+	if len(l.changes)+b.noted > batchSize {
 		l.rewrite, l.rest = true, nil
 		maps.DeleteFunc(l.changes, func(_ recordID, c change) bool { return c.at <= l.tried }) // for the others somebody waits
 		return
 	}
 	for i, m := range b.made {
-		if _, newer := l.changes[b.changes[i].ID]; !newer {
+		_, newer := l.changes[b.changes[i].ID]
+		switch {
+		case i >= b.noted:
+			l.rest = append(l.rest, m.change)
+		case !newer:
 			l.changes[b.changes[i].ID] = m.change
 		}
 	}
@@ -214,6 +213,7 @@ func (x *Index) discard(refused error) bool {
 type trouble struct {
 	since    time.Time // its first failure
 	failures int
+	down     bool // the last Write failed: else it is catching up
 	logged   time.Time
 	unlogged int
 	worst    result // of those logged
@@ -240,6 +240,7 @@ func (x *Index) complain(r result, err error) {
 	}
 	t.failures++
 	t.unlogged++
+	t.down = true
 	silent := r <= t.worst && now.Sub(t.logged) < logPause
 	failures := slog.Int("failures", t.unlogged)
 	if !silent {

@@ -187,16 +187,13 @@ func TestAllIsWrittenAnew(t *testing.T) {
 		if m.tries < 3500+100 || m.tries > 3500+140 {
 			t.Errorf("%d tries in an hour by the clock, want one in half a minute", m.tries-3500)
 		}
-		m.takes, m.largest = time.Second, 0
+		m.slow(time.Second)
 		m.set(false, false, false)
 		sleep(31 * time.Second) // the next try has begun
 		begun := time.Now()
 		mustKeep(t, x, "aws/creds/new", app, leaseAnswer("aws/creds/new/x", 36_000), now)
 		if took := time.Since(begun); took > 3*time.Second {
 			t.Errorf("a new lease was kept after %v", took)
-		}
-		if _, failing, _ := x.JournalState(); failing {
-			t.Error("still failing")
 		}
 		sleep(10 * time.Second)
 		wantJournal(t, x, 0, false)
@@ -215,7 +212,7 @@ func TestASlowFailureIsSharedByAll(t *testing.T) {
 		x, _ := watched(m)
 		x.Hold(app, "acc-app", "", time.Time{})
 		hit := mustKeep(t, x, "aws/creds/hit", app, leaseAnswer("aws/creds/hit/x", 3600), time.Now())
-		m.takes = time.Second
+		m.slow(time.Second)
 		m.set(true, false, false)
 		begun := time.Now()
 		var all sync.WaitGroup
@@ -310,6 +307,41 @@ func TestWhatIsDoomedIsDiscardedFirst(t *testing.T) {
 	wantJournal(t, x, 0, false)
 }
 
+// A disk that takes a little and refuses more is not well yet; what somebody waits for gets onto it.
+func TestADiskThatIsNearlyFull(t *testing.T) {
+	m := newMemory()
+	x, log := watched(m)
+	x.Hold(app, "acc-app", "", time.Time{})
+	for i := range 2000 {
+		path := fmt.Sprint("aws/creds/", i)
+		mustKeep(t, x, path, app, leaseAnswer(path+"/x", 3600), noon)
+	}
+	m.set(true, false, false)
+	revoke(x, "aws/creds/0/x")
+	m.set(false, false, false)
+	m.room = 10
+	for i := range 20 {
+		path := fmt.Sprint("aws/creds/new", i)
+		mustKeep(t, x, path, app, leaseAnswer(path+"/x", 3600), noon)
+		x.CatchUp()
+	}
+	wantJournal(t, x, 2001-20, true) // each try has taken one record along, of 2000 and the first new one
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 || strings.Contains(log.String(), "written again") {
+		t.Errorf("%d errors logged:\n%s", n, log)
+	}
+	if n := len(m.records); n != 40 && n != 39 {
+		t.Errorf("%d records, want the 20 new ones and as many of the others", n)
+	}
+	m.room = 0
+	x.CatchUp()
+	wantJournal(t, x, 0, false)
+	_, out := restarted(t, m, noon)
+	wantRestored(t, out, 2019, 1, 0, 0, 0)
+	if !strings.Contains(log.String(), "written again") {
+		t.Error("nothing is said of its recovery")
+	}
+}
+
 // A failure of hours costs no more memory than the changes of one batch.
 func TestALongFailureIsBounded(t *testing.T) {
 	m := newMemory()
@@ -351,7 +383,7 @@ func TestDetach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
 		x, _ := watched(m)
-		m.takes = time.Second
+		m.slow(time.Second)
 		started(t, x, &fakeVault{}, lease.ClockOptions{})
 		go x.Hold(app, "acc-app", "", time.Time{})
 		synctest.Wait()

@@ -89,7 +89,7 @@ func NewIndex(opt Options) *Index {
 		byAccessor: map[vault.Accessor]*node{},
 		byLease:    map[vault.LeaseID]*Entry{},
 		namespaces: map[vault.Namespace]bool{},
-		ledger:     ledger{changes: map[recordID]change{}, turn: make(chan struct{}, 1), behind: make(chan struct{}, 1)},
+		ledger:     ledger{changes: map[recordID]change{}, doubts: map[recordID]*doubt{}, turn: make(chan struct{}, 1), behind: make(chan struct{}, 1)},
 		wake:       make(chan struct{}, 1),
 	}
 	if n := len(x.rules); n == 0 || x.rules[n-1].Path != "" {
@@ -154,9 +154,11 @@ func (x *Index) Keep(o Offer) (*Entry, Verdict) {
 	if x.opt.Journal != nil && v.Kept() {
 		x.flush() // a client never holds a lease that a crash right after would forget, nor does a hit tell of one
 		x.mu.Lock()
-		x.publish(e, o.Sent, o.Replace)
+		replaced := x.publish(e, o.Sent, o.Replace)
 		x.mu.Unlock()
-		x.flush() // for what was replaced
+		if replaced {
+			x.flush()
+		}
 	}
 	if v == Full && x.opt.OnFull != nil {
 		x.opt.OnFull(first)
@@ -312,9 +314,9 @@ func (x *Index) plan(e *Entry, from time.Time, life time.Duration) {
 
 // publish makes an entry visible to hits, unless it was removed meanwhile. When its key is taken (two answers for one request, side by side) it is
 // kept alive for the client that holds it, and hits go on answering with the first; unless that was due to be replaced, or is to be.
-func (x *Index) publish(e *Entry, sent time.Time, replace bool) {
+func (x *Index) publish(e *Entry, sent time.Time, replace bool) (replaced bool) {
 	if e.end.Load() == 0 {
-		return
+		return false
 	}
 	s := x.shardOf(&e.key)
 	s.mu.Lock()
@@ -324,11 +326,13 @@ func (x *Index) publish(e *Entry, sent time.Time, replace bool) {
 		s.byKey[e.key] = e
 	}
 	s.mu.Unlock()
-	if old != nil && takes {
-		old.replaced = true
-		x.plan(old, sent, old.life)
-		x.save(old)
+	if old == nil || !takes {
+		return false
 	}
+	old.replaced = true
+	x.plan(old, sent, old.life)
+	x.save(old)
+	return true
 }
 
 // Stats tells how much is held: entries, their bytes as counted against the limit, and tokens in the tree.

@@ -34,6 +34,7 @@ const batchSize = 1000
 // ledger is what the journal does not have yet. Index.mu guards what turn does not.
 type ledger struct {
 	changes map[recordID]change // noted for the next Write, the latest of each record
+	doubts  map[recordID]*doubt // revocations under way
 	noted   uint64              // counts them
 	rewrite bool                // everything that lives is to be written anew
 	rest    []change            // what is left of that
@@ -53,11 +54,12 @@ type ledger struct {
 type change struct {
 	lease   *Entry
 	token   *node
+	doubt   *doubt
 	revoked bool   // the former record must not come back
 	at      uint64 // its number among those noted
 }
 
-func (c change) removal() bool { return c.lease == nil && c.token == nil }
+func (c change) removal() bool { return c.lease == nil && c.token == nil && c.doubt == nil }
 
 // change is an entry's, to be written.
 func (e *Entry) change() change {
@@ -69,10 +71,14 @@ func (e *Entry) change() change {
 
 // recordID names the record of a lease or a token.
 func (c change) recordID() recordID {
-	if c.token != nil {
+	switch {
+	case c.token != nil:
 		return c.token.id
+	case c.doubt != nil:
+		return c.doubt.id
+	default:
+		return leaseRecord(c.lease.leaseID)
 	}
-	return leaseRecord(c.lease.leaseID)
 }
 
 func leaseRecord(id vault.LeaseID) recordID { return sha256.Sum256([]byte("lease " + id)) }
@@ -122,7 +128,7 @@ func (x *Index) catchUpSoon() {
 	}
 }
 
-// living is a change for everything there is.
+// living is a change for everything there is. The last are written first.
 func (x *Index) living() []change {
 	all := make([]change, 0, len(x.byLease)+len(x.tokens))
 	for _, l := range x.byLease {
@@ -131,15 +137,22 @@ func (x *Index) living() []change {
 	for _, n := range x.tokens {
 		all = append(all, change{token: n})
 	}
+	for _, d := range x.ledger.doubts {
+		all = append(all, change{doubt: d})
+	}
 	return all
 }
 
 // lives tells whether a change found by living is still of something that lives.
 func (x *Index) lives(c change) bool {
-	if c.token != nil {
+	switch {
+	case c.token != nil:
 		return x.tokens[c.token.id] == c.token
+	case c.doubt != nil:
+		return x.ledger.doubts[c.doubt.id] == c.doubt
+	default:
+		return c.lease.end.Load() != 0
 	}
-	return c.lease.end.Load() != 0
 }
 
 // Detach gives the journal up: nothing is written to it any more, and once Detach has returned it is not used.
@@ -153,7 +166,8 @@ func (x *Index) Detach() {
 	l.changes, l.rest, l.rewrite, l.doomed, l.trouble = nil, nil, false, false, trouble{}
 }
 
-// JournalState tells how many records the journal does not have yet, or not as they are now, and whether it refused the last one, and since when.
+// JournalState tells how many records the journal does not have yet, or not as they are now, and whether that is because it has refused some, and since
+// when.
 func (x *Index) JournalState() (pending int, failing bool, since time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -171,10 +185,14 @@ func (x *Index) JournalState() (pending int, failing bool, since time.Time) {
 // keptUntil is when a restart would drop by itself what the journal has of a lease or a token. It is noted, since the record may differ from what is held:
 // a token that is set aside cuts short what hangs on it without a record of each, and a clock that is set back moves every end.
 func (c change) keptUntil() *int64 {
-	if c.token != nil {
+	switch {
+	case c.token != nil:
 		return &c.token.keptUntil
+	case c.doubt != nil:
+		return &c.doubt.keptUntil
+	default:
+		return &c.lease.keptUntil
 	}
-	return &c.lease.keptUntil
 }
 
 // record encodes the change, and notes that it may be on disk from now on.
@@ -184,6 +202,8 @@ func (c change) record() (b []byte, until int64) {
 		b, until = c.lease.record(), c.lease.end.Load()
 	case c.token != nil:
 		b, until = c.token.record(), c.token.until()
+	case c.doubt != nil:
+		b, until = c.doubt.record(), math.MaxInt64
 	default:
 		return nil, math.MinInt64
 	}

@@ -22,6 +22,7 @@ type memory struct {
 	fails       bool          // Write
 	anyway      bool          // what fails is done nevertheless: the disk only did not confirm it
 	keeps       bool          // Discard fails as well
+	room        int           // a Write of more changes fails; 0: of none
 	takes       time.Duration // a Write
 	unreadable  int           // as Each reports
 	shuffle     func(n int, swap func(i, j int))
@@ -36,12 +37,16 @@ type memory struct {
 func newMemory() *memory { return &memory{records: map[[32]byte][]byte{}} }
 
 func (m *memory) Write(changes []lease.Change) error {
-	time.Sleep(m.takes)
+	m.mu.Lock()
+	takes := m.takes
+	m.mu.Unlock()
+	time.Sleep(takes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tries++
 	m.largest = max(m.largest, len(changes))
-	if !m.fails || m.anyway {
+	fails := m.fails || m.room != 0 && len(changes) > m.room
+	if !fails || m.anyway {
 		for _, c := range changes {
 			if c.Record == nil {
 				delete(m.records, c.ID)
@@ -50,7 +55,7 @@ func (m *memory) Write(changes []lease.Change) error {
 			}
 		}
 	}
-	if m.fails {
+	if fails {
 		m.failures++
 		return errFull
 	}
@@ -104,6 +109,13 @@ func (m *memory) set(fails, anyway, keeps bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fails, m.anyway, m.keeps = fails, anyway, keeps
+}
+
+// slow has each Write take so long.
+func (m *memory) slow(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.takes, m.largest = d, 0
 }
 
 // copied is what a crash would leave, on a disk that works.

@@ -227,13 +227,16 @@ func (r *record) requested() (*Request, error) {
 
 // RecordInfo is what may be shown of a record.
 type RecordInfo struct {
-	Kind string    // "lease", "token" or "auto-auth token"
+	Kind string    // "lease", "token", "auto-auth token", or "revocation": one that is under way
 	End  time.Time // zero when it is not known
 	Size int       // of the answer's body, in bytes
 }
 
 // InspectRecord tells what a record is, without its secrets, names and paths.
 func InspectRecord(b []byte) (RecordInfo, error) {
+	if _, ok := parseDoubt(b); ok {
+		return RecordInfo{Kind: "revocation"}, nil
+	}
 	r, err := parseRecord(b)
 	if err != nil {
 		return RecordInfo{}, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"log/slog"
+	"math"
 	"net/http"
 	"reflect"
 	"testing"
@@ -70,6 +71,13 @@ func FuzzRecord(f *testing.F) {
 		}
 		if err == nil && !bytes.Equal(again, b) {
 			t.Fatalf("%x\nbecame %x", b, again)
+		}
+		m := newMemory()
+		m.records[[32]byte{}] = b
+		x := refreshing(m)
+		out, failed := x.Restore(time.Unix(0, math.MinInt64))
+		if failed != nil || (err != nil) != (out.Unreadable == 1) || x.Check() != nil {
+			t.Fatalf("Restore() = %+v, %v; %v", out, failed, x.Check())
 		}
 	})
 }

@@ -14,6 +14,7 @@ type Restored struct {
 	Expired    int // ended meanwhile
 	Orphaned   int // hung on a token that is not there, or on an auto-auth token that another has followed; or were that one
 	Unreadable int // not opened, not understood, or there already
+	Revoked    int // entries whose revocation was under way when the last run ended: Vault may have carried it out
 
 	NextDue time.Time // when the clock will first have something to do; zero if never
 
@@ -37,12 +38,16 @@ func (x *Index) Restore(now time.Time) (Restored, error) {
 	r.out.Unreadable += unreadable
 	if err != nil {
 		x.empty()
+		r.doubts = nil
 	}
 	out := r.finish()
-	x.ledger.ended = false
 	x.mu.Unlock()
 	if err != nil {
 		return Restored{}, fmt.Errorf("restore the cache: %w", err)
+	}
+	x.flush()
+	for _, d := range r.doubts { // what they were about is off the disk
+		x.dispel(d)
 	}
 	x.flush()
 	return out, nil
@@ -68,10 +73,15 @@ type restorer struct {
 	waiting   map[vault.TokenID][]change // what hangs on a token that has not come yet
 	leases    map[vault.LeaseID]struct{} // those that wait
 	tokens    map[vault.TokenID]struct{} // those that wait
+	doubts    []*doubt
 }
 
 // record enters one record, or has it wait for its owner.
 func (r *restorer) record(text []byte) (keep bool, _ error) {
+	if d, ok := parseDoubt(text); ok {
+		r.doubts = append(r.doubts, d)
+		return true, nil
+	}
 	rec, err := parseRecord(text)
 	if err != nil {
 		r.out.Unreadable++ // a bad record costs that record
@@ -280,6 +290,11 @@ func (r *restorer) finish() Restored {
 			x.forget(c.recordID())
 			out.Orphaned++
 		}
+	}
+	x.ledger.ended = false
+	for _, d := range r.doubts {
+		gone, _ := x.evict(d.eviction)
+		out.Revoked += gone
 	}
 	out.Entries, out.Tokens = x.entries, len(x.tokens)
 	if len(x.alarms) > 0 {

@@ -83,6 +83,16 @@ func Open(ctx context.Context, path string, w wrapper, log *slog.Logger, o Optio
 	return s, nil
 }
 
+// Probe tells beforehand what Open would say about path, as far as that can be known without the key: for those who pay for a key that they may not need.
+func Probe(path string, o Options) error {
+	err := examine(path)
+	_, isBad := errors.AsType[badFile](err)
+	if err == nil || !o.ExitOnErr && (isBad || errors.Is(err, ErrUnavailable)) {
+		return nil
+	}
+	return fmt.Errorf("state file %s: %w", path, err)
+}
+
 // openLater leaves it to the first commit that the disk takes to begin a file.
 func (s *Store) openLater(ctx context.Context, w wrapper, why error) error {
 	aside := ""

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,5 +168,30 @@ func TestAWrongPathIsRefusedWithARemedy(t *testing.T) {
 				t.Error("something was set aside")
 			}
 		})
+	}
+}
+
+func TestProbeSaysWhatOpenWould(t *testing.T) {
+	b := newBench(t)
+	if err := store.Probe(b.path, strict); err != nil {
+		t.Errorf("a file that is to be made: %v", err)
+	}
+	s := b.open(t, strict)
+	if err := store.Probe(b.path, strict); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a file in use: %v", err)
+	}
+	if err := store.Probe(b.path, store.Options{}); err != nil {
+		t.Errorf("a file in use that may be done without: %v", err)
+	}
+	closeStore(t, s)
+	if err := store.Probe(b.path, strict); err != nil {
+		t.Errorf("a good file: %v", err)
+	}
+	b.replace(t, bytes.Repeat([]byte("no database\n"), 4000))
+	if err := store.Probe(b.path, strict); err == nil || !strings.Contains(err.Error(), "not a state file") {
+		t.Errorf("a bad file: %v", err)
+	}
+	if err := store.Probe(filepath.Join(b.path, "x", "state.db"), store.Options{}); err == nil {
+		t.Error("no word about a path that cannot be")
 	}
 }

@@ -37,8 +37,8 @@ type Meters struct {
 	abandoned, refused           atomic.Int64
 	full                         atomic.Int64
 
-	restored                      atomic.Int64
-	expired, orphaned, unreadable atomic.Int64 // not restored
+	restored                               atomic.Int64
+	expired, orphaned, unreadable, revoked atomic.Int64 // not restored
 
 	provider *sdk.MeterProvider
 	registry *prometheus.Registry
@@ -127,6 +127,7 @@ func (m *Meters) stateFile(meter metric.Meter, state func() StateFile) error {
 	for name, count := range map[string]*atomic.Int64{
 		"leasehold.restore.entries": &m.restored, "leasehold.restore.expired": &m.expired,
 		"leasehold.restore.orphaned": &m.orphaned, "leasehold.restore.unreadable": &m.unreadable,
+		"leasehold.restore.revoked": &m.revoked,
 	} {
 		if err := gauge(meter, name, count.Load); err != nil {
 			return err
@@ -220,11 +221,12 @@ func (m *Meters) Authenticated(held bool) {
 }
 
 // Restored notes what the start brought back from the state file, and why other records were left out.
-func (m *Meters) Restored(entries, expired, orphaned, unreadable int) {
+func (m *Meters) Restored(entries, expired, orphaned, unreadable, revoked int) {
 	m.restored.Store(int64(entries))
 	m.expired.Store(int64(expired))
 	m.orphaned.Store(int64(orphaned))
 	m.unreadable.Store(int64(unreadable))
+	m.revoked.Store(int64(revoked))
 }
 
 // Renewal counts a renewal of a kept lease or token.

@@ -76,6 +76,7 @@ var (
 		"leasehold_state_compactions": "counter", "leasehold_state_file_bytes": "gauge", "leasehold_state_ahead_bytes": "gauge",
 		"leasehold_state_pending": "gauge", "leasehold_state_failing": "gauge",
 		"leasehold_restore_entries": "gauge", "leasehold_restore_expired": "gauge", "leasehold_restore_orphaned": "gauge", "leasehold_restore_unreadable": "gauge",
+		"leasehold_restore_revoked": "gauge",
 	}
 )
 
@@ -154,9 +155,9 @@ func TestHoldingsAreAskedAtEachScrape(t *testing.T) {
 
 func TestWhatWasRestoredIsTold(t *testing.T) {
 	m := newMeters(t)
-	m.Restored(1, 2, 3, 4)
+	m.Restored(1, 2, 3, 4, 5)
 	samples, _ := scrape(t, m, "/proxy/v1/metrics")
-	for name, want := range map[string]string{"entries": "1", "expired": "2", "orphaned": "3", "unreadable": "4"} {
+	for name, want := range map[string]string{"entries": "1", "expired": "2", "orphaned": "3", "unreadable": "4", "revoked": "5"} {
 		if got := samples["leasehold_restore_"+name]; got != want {
 			t.Errorf("%s = %q, want %s", name, got, want)
 		}
