@@ -65,9 +65,9 @@ func Open(ctx context.Context, path string, w wrapper, log *slog.Logger, o Optio
 	case isBad && o.ExitOnErr:
 		return nil, fmt.Errorf("state file %s: %w; restore the file or its key, or move it away to begin with a new one", path, bad)
 	case isBad:
-		aside, err := setAside(path)
-		if err != nil {
-			return nil, fmt.Errorf("state file %s: %w, and cannot be set aside: %w", path, bad, unavailable{err})
+		aside, failed := setAside(path)
+		if failed != nil {
+			return nil, fmt.Errorf("state file %s: %w, and cannot be set aside: %w", path, bad, unavailable{failed})
 		}
 		log.Warn("state file set aside, a new one begun", "file", path, "set_aside", aside, "reason", bad.reason)
 		if err = s.open(ctx, w); err == nil {
@@ -228,11 +228,14 @@ func (s *Store) recover(st state) (newest uint32, err error) {
 	if s.wal, err = openWAL(s.path); err != nil {
 		return 0, diskError(err)
 	}
-	if !st.ahead { // what may stand there was left by a crash after the last checkpoint of an orderly end
-		s.wal.head, s.wal.tail = st.next, st.next
-		return 0, nil
+	apply := func(key string, sealed []byte) { s.pending[key] = sealed }
+	if !st.ahead { // what may stand there was left by a crash right after an orderly end; else that is not the newest state
+		apply = func(string, []byte) {}
 	}
-	_, newest, err = s.wal.replay(s.keys, st.next, func(key string, sealed []byte) { s.pending[key] = sealed })
+	frames, newest, err := s.wal.replay(s.keys, st.next, apply)
+	if err == nil && frames > 0 && !st.ahead {
+		err = errors.New("it is newer than its state file")
+	}
 	if err != nil {
 		s.pending = changes{}
 		return 0, badFile{"damaged: its write-ahead file: " + err.Error()}

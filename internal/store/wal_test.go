@@ -259,3 +259,53 @@ func FuzzReplay(f *testing.F) {
 }
 
 func id1(name string) []byte { i := id(name); return i[:] }
+
+// bbolt goes back to its last state but one when the page that says which is the newest cannot be read. That must not undo what was acknowledged.
+func TestALostMetaPageUndoesNothing(t *testing.T) {
+	for name, run := range map[string]func(t *testing.T, s *store.Store){
+		"a removal ahead": func(t *testing.T, s *store.Store) { write(t, s, store.Change{ID: id("a")}) },
+		"a removal past the ring": func(t *testing.T, s *store.Store) {
+			s.ShrinkRing(60) // room for a frame without changes
+			write(t, s, store.Change{ID: id("a")})
+		},
+		"a checkpoint after it": func(t *testing.T, s *store.Store) {
+			write(t, s, store.Change{ID: id("a")})
+			if err := s.Tidy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"an end in order": func(t *testing.T, s *store.Store) {
+			write(t, s, store.Change{ID: id("a")})
+			closeStore(t, s)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			s := b.open(t, strict)
+			write(t, s, put("a", "1"), put("b", "1"))
+			closeStore(t, s)
+			s = b.open(t, strict)
+			run(t, s)
+			whole, refused := b.crash(t), 0
+			for page := range 2 {
+				c := whole.crash(t)
+				file := c.content(t)
+				clear(file[page*4096+16 : page*4096+80])
+				c.replaceOnly(t, file)
+				damaged, err := c.try(strict)
+				if err != nil {
+					if !strings.Contains(err.Error(), "damaged") {
+						t.Errorf("page %d: %v", page, err)
+					}
+					refused++
+					continue
+				}
+				expect(t, damaged, map[string]string{"b": "1"})
+				closeStore(t, damaged)
+			}
+			if refused > 1 {
+				t.Error("neither page can be spared")
+			}
+		})
+	}
+}

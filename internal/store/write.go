@@ -132,6 +132,8 @@ func (s *Store) commitAll(writes []*write) error {
 	if err := s.checkpoint(writes, false); err != nil {
 		return fmt.Errorf("write state file %s: %w", s.path, remedied(err))
 	}
+	// A frame without changes: were the page that says so lost, the one before it would say that the frame in this commit's place is still to come.
+	_ = s.writeAhead(nil)
 	return nil
 }
 
