@@ -28,12 +28,12 @@ func appendText[T ~string | ~[]byte](b []byte, text T) []byte {
 }
 
 func appendNumber(b []byte, n int) []byte {
-	return binary.AppendUvarint(b, uint64(n)) //nolint:gosec // lengths, offsets and a status: never negative
+	return binary.AppendUvarint(b, uint64(n))
 }
 
 func appendNanos(b []byte, times ...int64) []byte {
 	for _, t := range times {
-		b = binary.BigEndian.AppendUint64(b, uint64(t)) //nolint:gosec // and back the same way
+		b = binary.BigEndian.AppendUint64(b, uint64(t))
 	}
 	return b
 }
@@ -135,5 +135,5 @@ func (c *cursor) nanos() int64 {
 	if b == nil {
 		return 0
 	}
-	return int64(binary.BigEndian.Uint64(b)) //nolint:gosec // as appendNanos wrote it
+	return int64(binary.BigEndian.Uint64(b))
 }
