@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"leasehold/internal/config"
@@ -33,6 +34,9 @@ type StateReport struct {
 // belongs to, which may be nil, it also opens every record, unless the key is at Vault.
 func InspectState(ctx context.Context, path string, cfg *config.Config) (StateReport, error) {
 	var r StateReport
+	if err := readable(path); err != nil {
+		return r, fmt.Errorf("state file %s: %w", path, err)
+	}
 	w, err := inspectionKey(cfg)
 	if err != nil {
 		return r, err
@@ -40,6 +44,25 @@ func InspectState(ctx context.Context, path string, cfg *config.Config) (StateRe
 	now := time.Now()
 	r.Report, err = store.Inspect(ctx, path, w, func(plain []byte) { r.add(plain, now) })
 	return r, err
+}
+
+// readable says what a person can do about a file that cannot be read. The store's own remedies are for whoever writes to it.
+func readable(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // without O_NONBLOCK, opening a pipe would wait for its writer
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no such file; name the %s in the path of persist", stateFile)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; let uid %d read it, or run this as the user of Leasehold", err, os.Geteuid())
+	case err != nil:
+		return err
+	}
+	defer func() { _ = f.Close() }() // nothing was read
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("it is not a regular file; name the %s in the path of persist", stateFile)
+	}
+	return err
 }
 
 // inspectionKey is the key of the configuration's state file; nil when there is none that could be had here. Unlike a start it makes no new one.
