@@ -69,7 +69,7 @@ func createKeyFile(path string) (*[size]byte, error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, errors.Join(err, os.Remove(path)) // half a key would be refused for ever
+		return nil, errors.Join(fmt.Errorf("%w; see that its disk has free space", err), os.Remove(path)) // half a key would be refused for ever
 	}
 	return secret, syncDir(dir)
 }

@@ -136,6 +136,9 @@ func (i *inspection) ahead(st state) error {
 		return err
 	}
 	i.AheadSize = info.Size()
+	if err := (&wal{file: f}).reaches(st); err != nil {
+		return fmt.Errorf("damaged: its write-ahead file: %w", err)
+	}
 	if i.keys == nil || !st.ahead {
 		return nil
 	}

@@ -175,6 +175,11 @@ func (s *Store) load(ctx context.Context, w wrapper) error {
 	if err := s.keys.begin(max(st.generation, newest) + 1); err != nil {
 		return err
 	}
+	if !st.ahead {
+		if st.next, err = s.markBeginning(); err != nil {
+			return err
+		}
+	}
 	if err := syncDir(s.path); err != nil { // before anything says that there is a write-ahead file
 		return diskError(err)
 	}
@@ -219,6 +224,16 @@ func otherFormat(v string) string {
 	return fmt.Sprintf("of format %.16q, where this version reads %q", v, format)
 }
 
+// markBeginning writes a frame without changes, so that the write-ahead file is never empty while it is needed, and returns where the next one will stand.
+// A crash before the state says so leaves one frame too many, which changes nothing.
+func (s *Store) markBeginning() (place, error) {
+	if err := s.writeAhead(nil); err != nil {
+		return place{}, diskError(err)
+	}
+	s.wal.tail = s.wal.head
+	return s.wal.head, nil
+}
+
 // recover reads what was written ahead, and tells the newest generation in it.
 func (s *Store) recover(st state) (newest uint32, err error) {
 	_, err = os.Stat(s.path + walSuffix)
@@ -228,13 +243,16 @@ func (s *Store) recover(st state) (newest uint32, err error) {
 	if s.wal, err = openWAL(s.path); err != nil {
 		return 0, diskError(err)
 	}
-	apply := func(key string, sealed []byte) { s.pending[key] = sealed }
-	if !st.ahead { // what may stand there was left by a crash right after an orderly end; else that is not the newest state
-		apply = func(string, []byte) {}
+	if err := s.wal.reaches(st); err != nil {
+		return 0, badFile{"damaged: its write-ahead file: " + err.Error()}
 	}
-	frames, newest, err := s.wal.replay(s.keys, st.next, apply)
-	if err == nil && frames > 0 && !st.ahead {
-		err = errors.New("it is newer than its state file")
+	_, newest, err = s.wal.replay(s.keys, st.next, func(key string, sealed []byte) { s.pending[key] = sealed })
+	if !st.ahead {
+		// What may stand there was left by a crash right after an orderly end or right before a beginning; else that is not the newest state.
+		if err == nil && len(s.pending) > 0 {
+			err = errors.New("it is newer than its state file")
+		}
+		s.wal.head, s.wal.tail = st.next, st.next
 	}
 	if err != nil {
 		s.pending = changes{}
@@ -251,9 +269,13 @@ func (s *Store) begin(db *bbolt.DB) (err error) {
 	if s.wal, err = openWAL(s.path); err != nil {
 		return diskError(err)
 	}
-	first := place{number: 1}
-	s.wal.head, s.wal.tail = first, first
-	st := state{next: first, generation: s.keys.now.Load().n, ahead: true}
+	s.wal.head, s.wal.tail = place{number: 1}, place{number: 1}
+	s.astray = false
+	next, err := s.markBeginning()
+	if err != nil {
+		return err
+	}
+	st := state{next: next, generation: s.keys.now.Load().n, ahead: true}
 	err = db.Update(func(tx *bbolt.Tx) error { return s.fill(tx, st) })
 	return diskError(errors.Join(err, syncDir(s.path)))
 }

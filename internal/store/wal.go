@@ -51,6 +51,18 @@ func openWAL(path string) (*wal, error) {
 	return &wal{file: f, size: ringSize}, nil
 }
 
+// reaches checks that the file was not cut short: the ring never shrinks, and the last frame that bbolt has ends where the next one begins.
+func (w *wal) reaches(st state) error {
+	if !st.ahead {
+		return nil
+	}
+	info, err := w.file.Stat()
+	if err == nil && info.Size() < st.next.offset {
+		err = fmt.Errorf("it has %d bytes, and had %d", info.Size(), st.next.offset)
+	}
+	return err
+}
+
 // close lets go of the file, and removes it when bbolt has everything.
 func (w *wal) close(remove bool) error {
 	err := w.file.Close()

@@ -152,6 +152,34 @@ func TestAMissingWriteAheadFileIsDamage(t *testing.T) {
 	}
 }
 
+func TestAWriteAheadFileCutShortIsDamage(t *testing.T) {
+	b := newBench(t)
+	s := b.open(t, strict)
+	write(t, s, put("a", "1"))
+	closeStore(t, s)
+	s = b.open(t, strict)
+	for name, size := range map[string]int64{"at once": 0, "to a part of its beginning": 20} {
+		c := b.crash(t)
+		if err := os.Truncate(c.path+".wal", size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.try(strict); err == nil || !strings.Contains(err.Error(), "damaged: its write-ahead file: it has") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	write(t, s, store.Change{ID: id("a")})
+	if err := s.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := b.crash(t)
+	if err := os.Truncate(c.path+".wal", int64(len(c.walContent(t)))-1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.try(strict); err == nil || !strings.Contains(err.Error(), "damaged: its write-ahead file: it has") {
+		t.Errorf("after a checkpoint: %v", err)
+	}
+}
+
 // Both files are set aside together, and a write-ahead file is never read into another state file.
 func TestAWriteAheadFileBelongsToItsFile(t *testing.T) {
 	b, other := newBench(t), newBench(t)
