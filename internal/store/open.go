@@ -176,8 +176,11 @@ func (s *Store) load(ctx context.Context, w wrapper) error {
 		return err
 	}
 	if !st.ahead {
-		if st.next, err = s.markBeginning(); err != nil {
-			return err
+		if next, err := s.markBeginning(); err == nil {
+			st.next = next
+		} else { // a full disk may still have room inside of bbolt's file, where commits go then
+			st.next.offset = 0
+			s.wal.head, s.wal.tail = st.next, st.next
 		}
 	}
 	if err := syncDir(s.path); err != nil { // before anything says that there is a write-ahead file
