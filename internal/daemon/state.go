@@ -101,8 +101,14 @@ func (p *parts) restore(state *store.Store) error {
 	if state.IsNew() {
 		return nil
 	}
-	p.log.Info("cache restored", slog.Int("entries", out.Entries), slog.Int("tokens", out.Tokens), slog.Int("expired", out.Expired),
-		slog.Int("orphaned", out.Orphaned), slog.Int("unreadable", out.Unreadable), slog.Int("revoked", out.Revoked), slog.Duration("took", time.Since(began)))
+	told := []slog.Attr{
+		slog.Int("entries", out.Entries), slog.Int("tokens", out.Tokens), slog.Int("expired", out.Expired), slog.Int("orphaned", out.Orphaned),
+		slog.Int("unreadable", out.Unreadable), slog.Int("revoked", out.Revoked), slog.Duration("took", time.Since(began)),
+	}
+	if !out.NextDue.IsZero() {
+		told = append(told, slog.Time("next_due", out.NextDue))
+	}
+	p.log.LogAttrs(context.Background(), slog.LevelInfo, "cache restored", told...)
 	if persist := p.cfg.Cache.Persist; persist.Type != "kubernetes" || persist.KeepAfterImport {
 		return nil
 	}
