@@ -41,7 +41,7 @@ func (s *Store) checkpoint(writes []*write, final bool) error {
 	s.counts.checkpoints.Add(1)
 	s.mu.Lock()
 	s.applying = nil
-	s.wal.tail = next
+	s.wal.caughtUp(next)
 	if len(writes) > 0 {
 		s.wal.head, s.astray = next, false
 	}

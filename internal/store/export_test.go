@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"os"
+	"runtime"
 	"testing"
 )
 
@@ -17,6 +18,30 @@ func (s *Store) HoldCheckpoints() (release func()) {
 	s.folding.Lock()
 	return s.folding.Unlock
 }
+
+// CatchUp is what a write begins in the background when it finds bbolt too far behind. Between is called when it has seen how far that must come.
+func (s *Store) CatchUp(between func()) error {
+	tx, err := s.db.Begin(true) // keeps others from it
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.checkpoints = true
+	s.mu.Unlock()
+	s.behind.Go(s.catchUp)
+	for seen := false; !seen; runtime.Gosched() {
+		s.mu.Lock()
+		seen = s.applying != nil
+		s.mu.Unlock()
+	}
+	between()
+	err = tx.Rollback()
+	s.behind.Wait()
+	return err
+}
+
+// LoseBolt makes everything fail that needs bbolt.
+func (s *Store) LoseBolt() error { return s.db.Close() }
 
 // ShrinkRing makes the write-ahead file of a new store one of n bytes.
 func (s *Store) ShrinkRing(n int64) { s.wal.size = n }

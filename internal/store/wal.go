@@ -37,6 +37,8 @@ type wal struct {
 	size int64 // of the ring
 	head place // of the next frame
 	tail place // of the first that bbolt does not have; with the number of head when it has all
+
+	first uint64 // number of the newest frame at the beginning of the ring, where that does not follow from the one before it
 }
 
 // openWAL opens the file beside path, or makes it. Its errors are the disk's.
@@ -115,7 +117,18 @@ func (w *wal) advance(offset, n int64) {
 	if w.head.number == w.tail.number {
 		w.tail.offset = offset
 	}
+	if offset == 0 {
+		w.first = w.head.number
+	}
 	w.head = place{offset + n, w.head.number + 1}
+}
+
+// caughtUp notes that bbolt has all frames before next, where head was a while ago. A frame may have been written since, and not there.
+func (w *wal) caughtUp(next place) {
+	w.tail = next
+	if w.first == next.number && w.head.number > next.number {
+		w.tail.offset = 0
+	}
 }
 
 // frameOf encodes the changes of writes as the frame with this number.

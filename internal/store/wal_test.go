@@ -136,6 +136,31 @@ func TestADamagedFrameBeforeOthersIsDamage(t *testing.T) {
 	}
 }
 
+// bbolt has all there is in the ring, and a checkpoint is about to say so when a frame is written at the ring's beginning.
+func TestAFrameWrittenDuringACheckpointIsNotOverwritten(t *testing.T) {
+	b := newBench(t)
+	s, err := b.try(strict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }() // fails, as bbolt's file is gone by then
+	s.ShrinkRing(1500)
+	write(t, s, put("a", strings.Repeat("x", 600)))
+	if err := s.CatchUp(func() {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CatchUp(func() { write(t, s, put("b", strings.Repeat("x", 800))) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.LoseBolt(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), put("c", strings.Repeat("x", 500))); err == nil {
+		t.Error("there was room for c, where b stands")
+	}
+	expect(t, b.crash(t).open(t, strict), map[string]string{"a": strings.Repeat("x", 600), "b": strings.Repeat("x", 800)})
+}
+
 func TestAMissingWriteAheadFileIsDamage(t *testing.T) {
 	b := newBench(t)
 	write(t, b.open(t, strict), put("a", "1"))
