@@ -1,0 +1,2 @@
+// Package gcp logs in with a JWT that Google signs for a machine of Compute Engine or for a service account.
+package gcp
