@@ -5,12 +5,17 @@ import (
 	"flag"
 	"fmt"
 	"io"
+
+	"leasehold/internal/autoauth"
+	"leasehold/internal/vault"
 )
 
-// Exit codes, as Vault Proxy has them.
+// Exit codes. The first two are Vault Proxy's; the others are for max_attempts and total_timeout, which it does not have.
 const (
 	exitOK      = 0 // asked to stop (SIGINT, SIGTERM, quit), exit_after_auth done, -help, -version
-	exitFailure = 1 // flags, configuration, start, or a part that failed while running
+	exitFailure = 1 // flags, configuration, start, a part that failed while running, or a failed login with exit_on_err
+	exitRefused = 3 // gave up to log in: Vault refuses, and another try with the same credentials cannot help
+	exitAway    = 4 // gave up to log in: Vault or the credentials could not be had, and a later try may help
 )
 
 // exitCode is the one place that turns an error into an exit code and the sentence that the user reads.
@@ -20,8 +25,14 @@ func exitCode(stderr io.Writer, err error) int {
 		return exitOK
 	case errors.Is(err, errUsage): // package flag has said it already
 		return exitFailure
-	default:
-		_, _ = fmt.Fprintln(stderr, "leasehold:", err)
+	}
+	_, _ = fmt.Fprintln(stderr, "leasehold:", err)
+	switch {
+	case !errors.Is(err, autoauth.ErrGaveUp):
 		return exitFailure
+	case errors.Is(err, vault.ErrRefused):
+		return exitRefused
+	default:
+		return exitAway
 	}
 }

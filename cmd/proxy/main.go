@@ -34,6 +34,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		protectMemory(stderr)
 		return exitCode(stderr, state(ctx, args[1:], stdout, stderr))
 	}
+	if len(args) > 0 && args[0] == "sink" {
+		protectMemory(stderr)
+		return exitCode(stderr, sink(args[1:], stdout, stderr))
+	}
 	f, err := parseFlags(args, stderr)
 	if err != nil {
 		return exitCode(stderr, err)
@@ -134,7 +138,7 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE")
+		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...")
 		set.PrintDefaults()
 	}
 	set.StringVar(&f.config, "config", "", "configuration `FILE` of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
@@ -146,7 +150,7 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 		return f, errors.Join(errUsage, err)
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there is: state); a configuration file is given as -config=FILE", set.Arg(0))
+		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state); a configuration file is given as -config=FILE", set.Arg(0))
 	}
 	set.Visit(func(given *flag.Flag) {
 		if given.Name == "exit-after-auth" {

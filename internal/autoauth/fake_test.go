@@ -168,6 +168,7 @@ type journal struct {
 	mu                sync.Mutex
 	held              []autoauth.Held
 	lost              []vault.Token
+	wrapped           int
 	success, failures int
 }
 
@@ -175,7 +176,7 @@ type journal struct {
 func (j *journal) soFar() *journal {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return &journal{held: slices.Clone(j.held), lost: slices.Clone(j.lost), success: j.success, failures: j.failures}
+	return &journal{held: slices.Clone(j.held), lost: slices.Clone(j.lost), wrapped: j.wrapped, success: j.success, failures: j.failures}
 }
 
 func (j *journal) TokenHeld(h autoauth.Held) {
@@ -189,6 +190,8 @@ func (j *journal) TokenLost(t vault.Token) {
 	defer j.mu.Unlock()
 	j.lost = append(j.lost, t)
 }
+
+func (j *journal) TokenWrapped() { j.mu.Lock(); defer j.mu.Unlock(); j.wrapped++ }
 
 func (j *journal) AuthSuccess() { j.mu.Lock(); defer j.mu.Unlock(); j.success++ }
 func (j *journal) AuthFailure() { j.mu.Lock(); defer j.mu.Unlock(); j.failures++ }

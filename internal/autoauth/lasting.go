@@ -31,10 +31,7 @@ func (m *Manager) Lasting(ctx context.Context) (vault.Token, error) {
 		if m.lasts(o) {
 			return true
 		}
-		select {
-		case m.hurry <- struct{}{}:
-		default: // Run was told already
-		}
+		notify(m.hurry)
 		return false
 	})
 	if err != nil && !m.slot.get().IsZero() {

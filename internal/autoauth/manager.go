@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -15,6 +16,9 @@ import (
 // ErrDone is what Run returns when Options.ExitAfterAuth is satisfied. It is a success.
 var ErrDone = errors.New("logged in, and every sink has the token")
 
+// ErrGaveUp is what Run returns, with the last login's error, when Options.MaxAttempts or TotalTimeout is used up.
+var ErrGaveUp = errors.New("gave up to log in")
+
 // Method is one way to log in. The manager calls it from one goroutine.
 type Method interface {
 	// Login asks Vault for a token, once: the manager does the retrying. The client carries no token and the manager's
@@ -22,6 +26,13 @@ type Method interface {
 	Login(ctx context.Context, c *api.Client) (*api.Secret, error)
 	// Remedy completes the sentence "Vault refused the login ...;" for an answer with this HTTP status: what a person can do.
 	Remedy(status int) string
+}
+
+// Watcher is a Method that can tell when there are new credentials.
+type Watcher interface {
+	// Watch calls changed when there are other credentials than those that the last Login has used, until ctx ends. It runs once, beside Login, and
+	// begins when the first Login has returned. What is missing, empty or half written is no change. changed does not block.
+	Watch(ctx context.Context, changed func())
 }
 
 // Sink is a place outside the process that gets every new token.
@@ -37,6 +48,8 @@ type Observer interface {
 	TokenHeld(Held)
 	// TokenLost is called when a token ended without a successor: it expired, or Vault no longer accepts it.
 	TokenLost(vault.Token)
+	// TokenWrapped is called each time that a login's token was handed out wrapped (Options.WrapTTL).
+	TokenWrapped()
 }
 
 // Meter counts logins and renewals that succeeded, and logins that failed or tokens that ended unrenewed. That the token of the last run is good
@@ -72,8 +85,18 @@ type Options struct {
 	// MinTokenTTL is the least life that Lasting's tokens have. A token that cannot be renewed is replaced when it has no more. 0 means no such bound.
 	MinTokenTTL time.Duration
 
-	ExitOnErr     bool // Run returns the error of the first login that fails, be it the first login or a later one
-	ExitAfterAuth bool // Run returns ErrDone when every sink has a token
+	// ReauthOnNewCredentials has a method that is a Watcher tell of new credentials, which are then used at once.
+	ReauthOnNewCredentials bool
+
+	// WrapTTL has Vault wrap the answer to a login for so long. Sinks then get the wrapping token, as JSON, and nobody has a token: nothing is renewed,
+	// and the next login comes with new credentials. 0 means no wrapping.
+	WrapTTL   time.Duration
+	MountPath string // where the method is mounted; with WrapTTL what is wrapped must have been made by a login there
+
+	ExitOnErr     bool          // Run returns the error of the first login that fails, be it the first login or a later one
+	MaxAttempts   int           // Run returns ErrGaveUp after so many failed logins in a row while no token is held; 0 means no bound
+	TotalTimeout  time.Duration // and after so long without one; 0 means no bound
+	ExitAfterAuth bool          // Run returns ErrDone when every sink has a token
 
 	Sinks     []Sink
 	Observers []Observer
@@ -94,14 +117,21 @@ type Manager struct {
 	ready   chan struct{} // closed at the first token that Vault has granted or confirmed
 	revoked chan struct{} // capacity 1: tells Run that Invalidate emptied the slot
 	hurry   chan struct{} // capacity 1: tells Run that Lasting finds the token too short
+	renewed chan struct{} // capacity 1: tells Run that there are new credentials
+	tried   chan struct{} // closed when the first login has returned
+	forced  forced
+	status  atomic.Pointer[Status]
 
 	// The rest belongs to the goroutine of Run.
 	held      Held        // zero Token: none; until confirmed, the last run's as far as it is known
 	lost      vault.Token // what was held before, when nothing is
+	wrapped   bool        // what the last login brought was handed out wrapped
 	plan      plan
 	least     time.Duration // what the held token must have left for Lasting
 	notBefore time.Time     // of the next login
+	retryAt   time.Time     // of the next login, after one that failed; zero: none has
 	renewFrom time.Time     // of the next renewal, after one that failed
+	failures  failures
 	logins    backoff
 	renewals  backoff
 	confirms  backoff
@@ -130,11 +160,15 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 		ready:    make(chan struct{}),
 		revoked:  make(chan struct{}, 1),
 		hurry:    make(chan struct{}, 1),
+		renewed:  make(chan struct{}, 1),
+		tried:    make(chan struct{}),
+		forced:   forced{notice: make(chan struct{}, 1)},
 		logins:   backoff{min: o.MinBackoff, max: o.MaxBackoff},
 		renewals: backoff{min: o.MinBackoff, max: o.MaxBackoff},
 		confirms: backoff{min: o.MinBackoff, max: max(o.MinBackoff, min(o.MaxBackoff, maxConfirmPause))},
 	}
-	m.takeUp(o.Resume)
+	m.tell(Unauthenticated)
+	m.Resume(o.Resume)
 	for _, s := range o.Sinks {
 		m.writers = append(m.writers, newWriter(s, log))
 	}
@@ -142,13 +176,23 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 }
 
 // Run logs in, unless the token of the last run is still good, and keeps the token until ctx ends, which is a success. It returns
-// ErrDone for Options.ExitAfterAuth, or the failed login's error for Options.ExitOnErr; that one is a vault.ErrRefused when Vault
-// said no. Call it once.
+// ErrDone for Options.ExitAfterAuth, or the failed login's error for Options.ExitOnErr, MaxAttempts and TotalTimeout; that one is a
+// vault.ErrRefused when Vault said no. Call it once.
 func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.live(ctx) })
 	for _, w := range m.writers {
 		g.Go(func() error { return w.run(ctx) })
+	}
+	if w, ok := m.method.(Watcher); ok && m.opts.ReauthOnNewCredentials {
+		g.Go(func() error {
+			select {
+			case <-m.tried:
+				w.Watch(ctx, func() { notify(m.renewed) })
+			case <-ctx.Done():
+			}
+			return nil
+		})
 	}
 	if m.opts.ExitAfterAuth {
 		g.Go(func() error { return m.awaitStored(ctx) })
@@ -170,12 +214,16 @@ func (m *Manager) Ready() <-chan struct{} { return m.ready }
 // Invalidate says that Vault no longer accepts t. If t is the current token it is dropped here and now, and the manager logs in
 // again; otherwise nothing happens. It does not block, and any number of callers cause one login.
 func (m *Manager) Invalidate(t vault.Token) {
-	if !m.slot.drop(t) {
-		return
+	if m.slot.drop(t) {
+		notify(m.revoked)
 	}
+}
+
+// notify leaves a notice in a channel of capacity 1. When one is there already, its reader will see all there is to see.
+func notify(c chan<- struct{}) {
 	select {
-	case m.revoked <- struct{}{}:
-	default: // a notice is waiting already, and Run will look at the slot
+	case c <- struct{}{}:
+	default:
 	}
 }
 

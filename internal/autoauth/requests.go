@@ -2,13 +2,14 @@ package autoauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
-	"time"
+	"strings"
 
 	"github.com/hashicorp/vault/api"
 
+	"leasehold/internal/autoauth/sink/wrapped"
 	"leasehold/internal/vault"
 )
 
@@ -35,18 +36,75 @@ var (
 	errOtherToken = errors.New("Vault's answer is about another token")
 )
 
-// askForRenewal renews the held token once, by as much as Vault wants to give. It ends with the token's life.
+// askForWrapping logs in once and has the answer wrapped: the login's alone, not those of requests that a method needs before it.
+func (m *Manager) askForWrapping(ctx context.Context) (*api.SecretWrapInfo, error) {
+	c := m.cleanClient()
+	c.SetWrappingLookupFunc(func(_, path string) string {
+		if !strings.HasPrefix(path, "auth/") {
+			return ""
+		}
+		return m.opts.WrapTTL.String()
+	})
+	secret, err := m.method.Login(ctx, c)
+	switch {
+	case err != nil:
+	case secret == nil || secret.WrapInfo == nil || secret.WrapInfo.Token == "":
+		err = errNotWrapped
+	case !madeBy(m.opts.MountPath, strings.TrimPrefix(secret.WrapInfo.CreationPath, string(m.opts.Namespace))):
+		err = fmt.Errorf("SECURITY: the wrapped answer was made at %q and not by a login at %s; something between Leasehold and Vault may have replaced it",
+			secret.WrapInfo.CreationPath, m.opts.MountPath)
+	}
+	if err != nil {
+		return nil, explain(err, "login", m.method.Remedy)
+	}
+	return secret.WrapInfo, nil
+}
+
+var errNotWrapped = errors.New("Vault did not wrap its answer; check that nothing between Leasehold and Vault removes the header X-Vault-Wrap-TTL")
+
+// madeBy reports whether path is that of a login at the mount: some methods have the user's or role's name behind it.
+func madeBy(mount, path string) bool {
+	rest, ok := strings.CutPrefix(path, mount+"/login")
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// handOut gives the sinks what a login brought wrapped, as JSON in one line.
+func (m *Manager) handOut(w *api.SecretWrapInfo) error {
+	content, err := wrapped.Content(w)
+	if err != nil {
+		return err
+	}
+	m.wrapped, m.failures, m.plan = true, failures{}, plan{}
+	for _, o := range m.opts.Observers {
+		o.TokenWrapped()
+	}
+	m.publish(vault.NewToken(string(content)))
+	m.log.Info("logged in to Vault; the token is handed out wrapped", "accessor", vault.Accessor(w.WrappedAccessor), "wrapping_accessor", vault.Accessor(w.Accessor),
+		"namespace", m.opts.Namespace, "wrap_ttl", m.opts.WrapTTL)
+	return nil
+}
+
+// askForRenewal renews the held token once. It ends with the token's life.
 func (m *Manager) askForRenewal(ctx context.Context) (vault.Grant, error) {
 	ctx, cancel := m.untilExpiry(ctx)
 	defer cancel()
-	secret, err := m.cleanClient().Auth().Token().RenewTokenAsSelfWithContext(ctx, m.held.Token.Reveal(), 0)
+	secret, err := renewSelf(ctx, m.cleanClient(), m.held.Token)
+	if err != nil {
+		return vault.Grant{}, err
+	}
+	return readGrant(secret)
+}
+
+// renewSelf renews t by as much as Vault wants to give.
+func renewSelf(ctx context.Context, c *api.Client, t vault.Token) (*api.Secret, error) {
+	secret, err := c.Auth().Token().RenewTokenAsSelfWithContext(ctx, t.Reveal(), 0)
 	if err == nil && (secret == nil || secret.Auth == nil) {
 		err = errNoGrant
 	}
 	if err != nil {
-		return vault.Grant{}, explain(err, "renewal", renewalRemedy)
+		return nil, explain(err, "renewal", renewalRemedy)
 	}
-	return readGrant(secret)
+	return secret, nil
 }
 
 func renewalRemedy(status int) string {
@@ -55,33 +113,6 @@ func renewalRemedy(status int) string {
 	}
 	return ""
 }
-
-// askAboutToken looks the held token up once. The answer's grant is the rest of the token's life; life is what it was made with. The request
-// ends with the token.
-func (m *Manager) askAboutToken(ctx context.Context) (a answer, life time.Duration, err error) {
-	ctx, cancel := m.untilExpiry(ctx)
-	defer cancel()
-	c := m.cleanClient()
-	c.SetToken(m.held.Token.Reveal())
-	secret, err := c.Auth().Token().LookupSelfWithContext(ctx)
-	if err == nil {
-		a, err = readAnswer(secret)
-	}
-	if err == nil && !a.token.Equal(m.held.Token) {
-		err = errOtherToken
-	}
-	if err != nil {
-		return answer{}, 0, explain(err, "lookup", noRemedy)
-	}
-	life = a.grant.TTL // when Vault does not say, the rest has to do
-	if n, ok := secret.Data["creation_ttl"].(json.Number); ok {
-		seconds, _ := n.Int64()
-		life = max(life, time.Duration(seconds)*time.Second)
-	}
-	return a, life, nil
-}
-
-func noRemedy(int) string { return "" } // a login follows
 
 // untilExpiry bounds a request about the held token by the token's life.
 func (m *Manager) untilExpiry(ctx context.Context) (context.Context, context.CancelFunc) {

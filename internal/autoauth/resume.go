@@ -2,9 +2,12 @@ package autoauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hashicorp/vault/api"
 
 	"leasehold/internal/vault"
 )
@@ -26,8 +29,8 @@ func (m *Manager) Resuming() bool {
 	return o != nil && o.provisional
 }
 
-// takeUp puts the token of the last run into use, unless it has ended.
-func (m *Manager) takeUp(r Resumed) {
+// Resume is Options.Resume for who knows that token later. Call it before Run.
+func (m *Manager) Resume(r Resumed) {
 	if r.Token.IsZero() {
 		return
 	}
@@ -39,6 +42,7 @@ func (m *Manager) takeUp(r Resumed) {
 	o := m.occupant()
 	o.provisional = true
 	m.slot.put(o)
+	m.tell(Holding)
 }
 
 // first is the step that a life begins with.
@@ -78,7 +82,7 @@ func (m *Manager) resume(ctx context.Context) (state, error) {
 		m.slot.drop(m.held.Token)
 		m.lose("it expired")
 		return m.login, nil
-	case final(err):
+	case Final(err):
 		m.slot.drop(m.held.Token)
 		m.lose(err.Error())
 		return m.login, nil
@@ -88,6 +92,7 @@ func (m *Manager) resume(ctx context.Context) (state, error) {
 	if end := m.held.Expires; !end.IsZero() {
 		log = log.With("token_ends_in", end.Sub(m.opts.Now()))
 	}
+	m.failures.last = err
 	log.Warn("Vault could not confirm the token of the last run; it stays in use")
 	return m.pauseResuming(ctx, pause)
 }
@@ -105,6 +110,8 @@ func (m *Manager) pauseResuming(ctx context.Context, pause time.Duration) (state
 			return m.login, nil
 		case due:
 			return m.resume, nil
+		case wanted:
+			return m.login, nil
 		case hurried:
 			if o := m.occupant(); !m.lasts(&o) && soonest.Before(at) {
 				at = soonest
@@ -113,25 +120,67 @@ func (m *Manager) pauseResuming(ctx context.Context, pause time.Duration) (state
 	}
 }
 
-// confirm looks the held token up. One that may not do that may still renew itself (token_no_default_policy), which shows as well that it is good.
+// confirm asks about the held token, for its life at most. Life is what it was made with.
 func (m *Manager) confirm(ctx context.Context) (a answer, life time.Duration, err error) {
-	a, life, err = m.askAboutToken(ctx)
-	if err == nil || !final(err) || tokenGone(err) {
-		return a, life, err
+	ctx, cancel := m.untilExpiry(ctx)
+	defer cancel()
+	secret, err := Confirm(ctx, m.cleanClient, m.held.Token)
+	if err == nil {
+		a, err = readAnswer(secret)
 	}
-	grant, failure := m.askForRenewal(ctx)
-	if failure == nil && grant.TTL == 0 {
-		failure = errEnding // rounded down: what does not expire is not renewed
+	if err != nil {
+		return answer{}, 0, err
 	}
-	if failure != nil {
-		return answer{}, 0, fmt.Errorf("%s; %w", err.Error(), failure) // the second says whether that is final
+	life = a.grant.TTL // when Vault does not say, the rest has to do
+	if n, ok := secret.Data["creation_ttl"].(json.Number); ok {
+		seconds, _ := n.Int64()
+		life = max(life, time.Duration(seconds)*time.Second)
 	}
-	return answer{token: m.held.Token, accessor: m.held.Accessor, grant: grant}, grant.TTL, nil
+	return a, life, nil
 }
 
-// final reports whether err is Vault's last word about a token. A refusal without a reason is that of something in front of Vault: an ingress that
-// has lost its backend answers 404.
-func final(err error) bool {
+// Confirm asks Vault whether t, the token of an earlier run, is good, and returns what Vault says of it: the answer to a lookup, or, for a token that may not
+// look itself up (token_no_default_policy), to a renewal, which shows as well that it is good. Each request has a client of its own from fresh, without a
+// token. Final tells whether an error is Vault's last word.
+func Confirm(ctx context.Context, fresh func() *api.Client, t vault.Token) (*api.Secret, error) {
+	c := fresh()
+	c.SetToken(t.Reveal())
+	secret, err := c.Auth().Token().LookupSelfWithContext(ctx)
+	if err == nil {
+		err = isAbout(secret, t)
+	}
+	if err == nil {
+		return secret, nil
+	}
+	err = explain(err, "lookup", noRemedy)
+	if !Final(err) || tokenGone(err) {
+		return nil, err
+	}
+	secret, failure := renewSelf(ctx, fresh(), t)
+	if failure == nil && secret.Auth.LeaseDuration == 0 { // rounded down: what does not expire is not renewed
+		failure = errEnding
+	}
+	if failure != nil {
+		return nil, fmt.Errorf("%s; %w", err.Error(), failure) // the second says whether that is final
+	}
+	secret.Auth.ClientToken = t.Reveal() // it is this one, whatever Vault calls it
+	return secret, nil
+}
+
+// isAbout checks that an answer is of t, and of a token that does not end just now.
+func isAbout(secret *api.Secret, t vault.Token) error {
+	a, err := readAnswer(secret)
+	if err == nil && !a.token.Equal(t) {
+		err = errOtherToken
+	}
+	return err
+}
+
+func noRemedy(int) string { return "" } // a login follows
+
+// Final reports whether an error of Confirm is Vault's last word about a token. A refusal without a reason is that of something in front of Vault: an
+// ingress that has lost its backend answers 404.
+func Final(err error) bool {
 	if e, ok := errors.AsType[*statusError](err); ok {
 		return e.refused() && len(e.reasons) > 0
 	}

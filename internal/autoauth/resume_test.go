@@ -190,10 +190,10 @@ func TestVaultsWordOnTheLastRunsToken(t *testing.T) {
 	}
 }
 
-// The renewal that stands for a lookup says nothing of accessor and policies.
 func TestALastRunsTokenThatMayOnlyRenewItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &fakeVault{ttl: time.Hour, renewable: true, onLookup: func(int) *reply { return refused(403, "permission denied") }}
+		v.onRenew = func(int) *reply { return granted("hvs.0", time.Hour, true) }
 		j := &journal{}
 		r := run(t, v, method{}, autoauth.Options{Resume: lastRun(time.Minute), Observers: []autoauth.Observer{j}})
 		time.Sleep(30 * time.Minute)
@@ -202,7 +202,7 @@ func TestALastRunsTokenThatMayOnlyRenewItself(t *testing.T) {
 		if len(j.held) != 1 {
 			t.Fatalf("told of %+v", j.held)
 		}
-		if h := j.held[0]; h.Accessor != "acc.0" || len(h.Policies) != 0 || !h.Expires.Equal(v.start.Add(time.Hour)) || !h.Previous.IsZero() {
+		if h := j.held[0]; h.Accessor != "acc.0" || len(h.Policies) != 2 || !h.Expires.Equal(v.start.Add(time.Hour)) || !h.Previous.IsZero() {
 			t.Errorf("told of %+v", h)
 		}
 	})

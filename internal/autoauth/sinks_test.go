@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,19 @@ func (s *fakeSink) Write(ctx context.Context, t vault.Token) error {
 	return nil
 }
 
+// failAgain changes which attempts fail.
+func (s *fakeSink) failAgain(fail func(n int) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+func (s *fakeSink) tries() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.attempts)
+}
+
 func (s *fakeSink) written() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,8 +69,8 @@ func TestASinkThatFailsHoldsUpNobody(t *testing.T) {
 		for want := range 3 {
 			for v.logins() <= want {
 				time.Sleep(time.Second)
-				synctest.Wait()
 			}
+			synctest.Wait()
 			if got := good.written(); len(got) != want+1 {
 				t.Errorf("good sink has %q after login %d", got, want+1)
 			}
@@ -125,6 +139,109 @@ func TestExitAfterAuthWaitsForALogin(t *testing.T) {
 		r.stop()
 		if err := <-r.done; err != nil {
 			t.Errorf("Run = %v, want nil: it was stopped before a login", err)
+		}
+	})
+}
+
+func TestSinkStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		v := &fakeVault{ttl: time.Hour, onLogin: func(n int) *reply {
+			if n == 1 {
+				return &reply{status: 200, body: granted("hvs.1", time.Hour, false).body, delay: 30 * time.Second}
+			}
+			return nil
+		}}
+		late := &fakeSink{fail: func(n int) bool { return n <= 3 }}
+		never := &fakeSink{hang: true}
+		r := run(t, v, method{}, autoauth.Options{Sinks: []autoauth.Sink{late, never}})
+		look := func(when string, want ...autoauth.SinkState) {
+			t.Helper()
+			synctest.Wait()
+			for i, got := range r.SinkStates() {
+				w := want[i]
+				if got.Name != "fake" || got.Stored != w.Stored || got.Behind != w.Behind || !got.Since.Equal(w.Since) || (got.Err != nil) != (w.Err != nil) {
+					t.Errorf("%s: sink %d is %+v, want %+v", when, i, got, w)
+				}
+			}
+		}
+		time.Sleep(time.Second)
+		look("before a token", autoauth.SinkState{Since: start}, autoauth.SinkState{Since: start})
+
+		offered := start.Add(30 * time.Second)
+		time.Sleep(time.Until(offered))
+		full := errors.New("disk full")
+		look("at the first failure", autoauth.SinkState{Since: offered, Behind: true, Err: full}, autoauth.SinkState{Since: offered, Behind: true})
+		for len(late.written()) == 0 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		stored := late.tries()[3]
+		look("stored", autoauth.SinkState{Since: stored, Stored: true}, autoauth.SinkState{Since: offered, Behind: true})
+
+		late.failAgain(func(int) bool { return true })
+		for len(late.tries()) == 4 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		again := late.tries()[4] // hvs.1 cannot be renewed, so that another login brought hvs.2
+		time.Sleep(5 * time.Minute)
+		look("behind again", autoauth.SinkState{Since: again, Stored: true, Behind: true, Err: full}, autoauth.SinkState{Since: offered, Behind: true})
+		r.stop()
+		if err := <-r.done; err != nil {
+			t.Errorf("Run = %v: a sink that fails ended it", err)
+		}
+	})
+}
+
+// A token file gives the same token at every login.
+func TestTheSameTokenIsWrittenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{onLogin: func(int) *reply { return granted("hvs.1", time.Hour, false) }}
+		sink := &fakeSink{}
+		r := run(t, v, method{}, autoauth.Options{Sinks: []autoauth.Sink{sink}})
+		time.Sleep(5 * time.Hour)
+		if got := sink.written(); v.logins() < 3 || len(got) != 1 {
+			t.Errorf("written %q after %d logins, want it once", got, v.logins())
+		}
+		if state := r.SinkStates()[0]; !state.Stored || state.Behind || state.Err != nil {
+			t.Errorf("state = %+v", state)
+		}
+		r.stop()
+		synctest.Wait()
+	})
+}
+
+// While nobody is logged in, and when all ends, there is no token; the sink keeps what it has (AUT-10).
+func TestNoTokenIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{ttl: time.Minute, onLogin: func(n int) *reply {
+			if n > 1 {
+				return unreachable()
+			}
+			return nil
+		}}
+		sink := &fakeSink{}
+		r := run(t, v, method{}, autoauth.Options{Sinks: []autoauth.Sink{sink}})
+		time.Sleep(time.Hour) // the token ends, and no other is to be had
+		r.stop()
+		synctest.Wait()
+		if got := sink.written(); !slices.Equal(got, []string{"hvs.1"}) {
+			t.Errorf("written %q, want only the token there was", got)
+		}
+	})
+}
+
+func TestAStopInTheMiddleOfAWriteIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, &fakeVault{ttl: time.Hour}, method{}, autoauth.Options{Sinks: []autoauth.Sink{&fakeSink{hang: true}}})
+		time.Sleep(time.Second)
+		r.stop()
+		if err := <-r.done; err != nil {
+			t.Error(err)
+		}
+		if log := r.log.String(); strings.Contains(log, "not stored") {
+			t.Errorf("the log blames the sink:\n%s", log)
 		}
 	})
 }

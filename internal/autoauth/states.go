@@ -12,10 +12,11 @@ import (
 // state is one step of the manager's life. It works or waits, and names the next step; nil ends the life.
 type state func(context.Context) (state, error)
 
-// live takes the steps. It begins with resume when there is a token of the last run, else with login. From login, a token leads to
-// watch; from there the token's end or a planned login leads back to login, and a planned renewal to renew; from renew, back to
-// watch, or to login when Vault says that the token is gone. Resume leads to watch as well when the token is good, else to login.
+// live takes the steps. It begins with resume when there is a token of the last run, else with login. Login leads to watch, with a token or without; from
+// there the token's end, a planned or wanted login lead back to login, and a planned renewal to renew; from renew, back to watch, or to login when
+// Vault says that the token is gone. Resume leads to watch as well when the token is good, else to login.
 func (m *Manager) live(ctx context.Context) error {
+	defer m.forced.end()
 	for step := m.first(); step != nil; {
 		var err error
 		if step, err = step(ctx); err != nil {
@@ -30,47 +31,116 @@ func (m *Manager) login(ctx context.Context) (state, error) {
 	if !m.pauseUntil(ctx, m.notBefore) {
 		return nil, nil
 	}
-	started := m.opts.Now()
-	a, err := m.askForToken(ctx)
-	if err == nil {
-		m.notBefore = started.Add(m.opts.MinBackoff)
-		m.logins.reset()
-		m.hold(a, started)
-		return m.watch, nil
+	calls := m.forced.take()
+	for _, notice := range []chan struct{}{m.forced.notice, m.renewed} { // this login is what they are about
+		select {
+		case <-notice:
+		default:
+		}
 	}
-	if ctx.Err() != nil {
+	if m.held.Token.IsZero() {
+		m.tell(LoggingIn)
+	} else {
+		m.tell(Replacing)
+	}
+	started := m.opts.Now()
+	err := m.logInOnce(ctx, started)
+	select {
+	case <-m.tried:
+	default:
+		close(m.tried)
+	}
+	answerAll(calls, err)
+	switch {
+	case err == nil:
+		return m.watch, nil
+	case ctx.Err() != nil:
 		return nil, nil
 	}
+	return m.failed(err, started)
+}
+
+// logInOnce asks once, and holds or hands out what comes.
+func (m *Manager) logInOnce(ctx context.Context, started time.Time) error {
+	ctx, cancel := m.failures.until(ctx, m.opts.TotalTimeout)
+	defer cancel()
+	if m.opts.WrapTTL > 0 {
+		w, err := m.askForWrapping(ctx)
+		if err != nil {
+			return err
+		}
+		m.succeeded(started)
+		return m.handOut(w)
+	}
+	a, err := m.askForToken(ctx)
+	if err != nil {
+		return err
+	}
+	m.succeeded(started)
+	m.hold(a, started)
+	return nil
+}
+
+func (m *Manager) succeeded(started time.Time) {
+	m.notBefore, m.retryAt = started.Add(m.opts.MinBackoff), time.Time{}
+	m.logins.reset()
+}
+
+// failed plans the next login after one that failed, unless that was the last.
+func (m *Manager) failed(err error, started time.Time) (state, error) {
 	m.countFailure()
+	m.failures.add(err)
+	now := m.opts.Now()
 	if m.opts.ExitOnErr {
 		return nil, err
 	}
 	pause := m.logins.next()
-	m.log.Error("login failed", "error", err, "next_attempt_in", pause)
-	if !m.pauseUntil(ctx, m.opts.Now().Add(pause)) {
-		return nil, nil
+	m.retryAt = now.Add(pause)
+	m.notBefore = started.Add(m.opts.MinBackoff * 3 / 4) // the least that a pause can be
+	if m.held.Token.IsZero() {
+		if err := m.failures.exhausted(m.opts, started, now); err != nil {
+			return nil, err
+		}
+		if end := m.failures.deadline(m.opts.TotalTimeout); !end.IsZero() && end.Before(m.retryAt) {
+			m.retryAt = end // for the last attempt
+		}
 	}
-	return m.login, nil
+	m.log.Error("login failed", "error", err, "next_attempt_in", m.retryAt.Sub(now))
+	switch {
+	case m.Resuming():
+		return m.resume, nil
+	case !m.plan.renew: // it was this login
+		m.plan = plan{}
+	}
+	return m.watch, nil
 }
 
 // watch waits for the planned renewal or login, or for the token's end.
 func (m *Manager) watch(ctx context.Context) (state, error) {
-	switch m.idle(ctx, m.plan.at) {
+	if m.held.Token.IsZero() && !m.wrapped {
+		m.tell(Unauthenticated)
+	} else {
+		m.tell(Holding)
+	}
+	what, at := m.next()
+	switch m.idle(ctx, at) {
 	case stopped:
 		return nil, nil
 	case hurried:
-		if o := m.occupant(); m.lasts(&o) {
-			return m.watch, nil // it has been renewed since
-		}
+		o, now := m.occupant(), m.opts.Now()
 		switch {
-		case m.plan.renew && m.opts.Now().Before(m.renewFrom): // Vault is in trouble, and there may be many who ask
+		case m.lasts(&o): // it has been renewed since
+			return m.watch, nil
+		case m.plan.renew && now.Before(m.renewFrom): // Vault is in trouble, and there may be many who ask
 			m.plan.at = m.renewFrom
 			return m.watch, nil
 		case m.plan.renew:
 			return m.renew, nil
+		case now.Before(m.retryAt):
+			return m.watch, nil
 		}
 	case due:
-		if m.plan.renew {
+		if what == nextRenewal {
 			return m.renew, nil
 		}
 	}
@@ -80,8 +150,12 @@ func (m *Manager) watch(ctx context.Context) (state, error) {
 // renew tries once to prolong the held token. A failure gives the token up only if Vault says that it is gone: while Vault is
 // away, the token is still good for all its remaining life (hashicorp/vault#10918).
 func (m *Manager) renew(ctx context.Context) (state, error) {
+	m.tell(Renewing)
 	started := m.opts.Now()
 	grant, err := m.askForRenewal(ctx)
+	if err != nil && ctx.Err() == nil {
+		m.failures.add(err)
+	}
 	switch {
 	case err == nil:
 		m.prolong(grant, started)
@@ -115,6 +189,7 @@ const (
 	due                  // the time came
 	lost                 // the held token ended
 	hurried              // it has too little left for what is to be created
+	wanted               // a login is wanted: there are new credentials, or somebody has called Reauth
 )
 
 // idle waits until at, the zero time being never, and sees to it that a held token which ends meanwhile is not used any longer.
@@ -138,6 +213,12 @@ func (m *Manager) idle(ctx context.Context, at time.Time) event {
 			}
 		case <-m.hurry:
 			return hurried
+		case <-m.renewed:
+			m.log.Info("there are new credentials")
+			return wanted
+		case <-m.forced.notice:
+			m.log.Info("a login was asked for")
+			return wanted
 		case <-timer:
 			if m.expired() {
 				m.countFailure()
@@ -190,15 +271,20 @@ func (m *Manager) adopt(a answer, started time.Time, least time.Duration, show f
 	if !previous.Equal(h.Token) {
 		h.Previous, h.PreviousAlive = previous, alive
 	}
-	m.held, m.lost, m.least = h, vault.Token{}, least
+	m.held, m.lost, m.least, m.failures = h, vault.Token{}, least, failures{}
 	m.schedule(planFor(h.Grant, started))
 	m.renewals.reset()
 
 	// Observers first: no request may use a token that the lease index has not heard of.
 	m.announce()
 	show(m.occupant())
+	m.publish(h.Token)
+}
+
+// publish gives the sinks what a login brought.
+func (m *Manager) publish(t vault.Token) {
 	for _, w := range m.writers {
-		w.offer(h.Token)
+		w.offer(t)
 	}
 	select {
 	case <-m.ready:
@@ -219,6 +305,7 @@ func (m *Manager) story() *slog.Logger {
 func (m *Manager) prolong(g vault.Grant, started time.Time) {
 	m.renewals.reset()
 	m.countSuccess()
+	m.failures = failures{}
 	capped := g.TTL < m.held.Grant.TTL // the max TTL is in sight: no renewal will reach further
 	if g.TTL == 0 {
 		m.plan = plan{at: started} // Vault has rounded down: what had an end keeps it
@@ -247,6 +334,8 @@ func (m *Manager) lose(reason string) {
 	m.log.Warn("token lost", "accessor", m.held.Accessor, "reason", reason)
 	m.lost = m.held.Token
 	m.held, m.plan = Held{}, plan{}
+	m.failures.begun = time.Time{}
+	m.tell(Unauthenticated)
 	for _, o := range m.opts.Observers {
 		o.TokenLost(m.lost)
 	}

@@ -343,7 +343,7 @@ func TestInvalidateByManyCausesOneLogin(t *testing.T) {
 		time.Sleep(time.Minute)
 		bad := r.Token()
 		var wg sync.WaitGroup
-		for range 1000 {
+		for range 10_000 {
 			wg.Go(func() {
 				r.Invalidate(bad)
 				if got, err := r.Await(t.Context()); err != nil || got.Reveal() != "hvs.2" {
@@ -456,6 +456,8 @@ func (f *firstToKnow) TokenHeld(h autoauth.Held) {
 		f.t.Error("the token is in use before its observers know it")
 	}
 }
+
+func (f *firstToKnow) TokenWrapped() {}
 
 func (f *firstToKnow) TokenLost(vault.Token) {
 	if !f.r.Load().Token().IsZero() {

@@ -3,6 +3,7 @@ package autoauth
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"leasehold/internal/vault"
@@ -20,6 +21,9 @@ type writer struct {
 	log    *slog.Logger
 	next   chan vault.Token // capacity 1: the newest token not yet taken up
 	stored chan struct{}    // closed when the sink has had its first token
+
+	mu    sync.Mutex
+	state SinkState
 }
 
 func newWriter(s Sink, log *slog.Logger) *writer {
@@ -28,11 +32,18 @@ func newWriter(s Sink, log *slog.Logger) *writer {
 		log:    log.With("sink", s.Name()),
 		next:   make(chan vault.Token, 1),
 		stored: make(chan struct{}),
+		state:  SinkState{Name: s.Name(), Since: time.Now()},
 	}
 }
 
-// offer hands over the newest token and does not block. One goroutine offers.
+// offer hands over the newest token and does not block. One goroutine offers. That there is none is no token to be stored (AUT-10).
 func (w *writer) offer(t vault.Token) {
+	if t.IsZero() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock() // note must not find the one without the other
+	w.turn(true)
 	select {
 	case <-w.next: // too late for this one
 	default:
@@ -56,10 +67,16 @@ func (w *writer) run(ctx context.Context) error {
 		case <-retry:
 		}
 		if want.Equal(have) {
+			w.note(nil)
 			continue
 		}
 		retry = nil
-		if err := w.sink.Write(ctx, want); err != nil {
+		err := w.sink.Write(ctx, want)
+		if err != nil && ctx.Err() != nil {
+			return nil // stopped in the middle: not the sink's failure
+		}
+		w.note(err)
+		if err != nil {
 			have = vault.Token{} // the failure may have come after the content changed
 			wait := min(between(pause, 0.5, 1.5), sinkPauseMax)
 			pause = min(2*pause, sinkPauseMax)

@@ -27,11 +27,11 @@ func (u unavailable) Error() string { return string(u) }
 // ClientStatus is the HTTP status for the client.
 func (unavailable) ClientStatus() int { return http.StatusServiceUnavailable }
 
-// repeat sends a request once more, with the token that follows the one that it was lent.
-func (c *Cache) repeat(w http.ResponseWriter, r *http.Request) error {
+// repeat sends a request once more, with the token that follows the one that it was lent: the next of the same login, whatever others hold.
+func (c *Cache) repeat(w http.ResponseWriter, r *http.Request, login vault.AutoAuthName) error {
 	ctx, cancel := context.WithTimeout(r.Context(), tokenWait)
 	defer cancel()
-	t, err := c.tokens.Await(ctx)
+	t, err := c.tokens.Await(ctx, login)
 	if err != nil {
 		if r.Context().Err() != nil {
 			return context.Cause(r.Context())
@@ -43,12 +43,16 @@ func (c *Cache) repeat(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return c.answer(w, r, vault.Identity{Token: t, Injected: true, Repeated: true})
+	return c.answer(w, r, vault.Identity{Token: t, Injected: true, AutoAuth: login, Repeated: true})
 }
 
 // replaced reports whether the auto-auth token that a request was lent is not the current one any more: it need not be tried.
 func (c *Cache) replaced(id vault.Identity) bool {
-	return id.Injected && !id.Repeated && c.tokens != nil && !c.tokens.Token().Equal(id.Token)
+	if !id.Injected || id.Repeated || c.tokens == nil {
+		return false
+	}
+	_, held := c.holder(id.Token)
+	return !held
 }
 
 // maxRefusal is more than Vault writes when it does not know a token.

@@ -15,7 +15,7 @@ import (
 func (c *Cache) Answer(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
 	err := c.answer(w, r, id)
 	if errors.Is(err, errTokenGone) {
-		return c.repeat(w, r)
+		return c.repeat(w, r, id.AutoAuth)
 	}
 	return err
 }
@@ -79,7 +79,7 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 		return nil
 	}
 	if id.Injected && c.tokens != nil {
-		lasting, err := c.lasting(r.Context())
+		lasting, err := c.lasting(r.Context(), id.AutoAuth)
 		if err != nil {
 			return err
 		}
@@ -98,11 +98,11 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 	return x.answer(w, r, id)
 }
 
-// lasting is the auto-auth token to create something with.
-func (c *Cache) lasting(client context.Context) (vault.Token, error) {
+// lasting is a login's token to create something with.
+func (c *Cache) lasting(client context.Context, login vault.AutoAuthName) (vault.Token, error) {
 	ctx, cancel := context.WithTimeout(client, tokenWait)
 	defer cancel()
-	t, err := c.tokens.Lasting(ctx)
+	t, err := c.tokens.Lasting(ctx, login)
 	if errors.Is(err, context.DeadlineExceeded) && client.Err() == nil {
 		err = ErrNoToken
 	}

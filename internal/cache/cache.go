@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -20,13 +19,13 @@ type forwarder interface {
 	Forward(w http.ResponseWriter, r *http.Request, id vault.Identity, inspect func(*http.Response) error) error
 }
 
-// tokens holds the auto-auth token.
+// tokens holds the auto-auth tokens, one for each login.
 type tokens interface {
-	Token() vault.Token                             // the current one; zero when there is none
-	Await(ctx context.Context) (vault.Token, error) // waits for one
+	Holder(t vault.Token) (name vault.AutoAuthName, ok bool)                 // a login whose current token t is
+	Await(ctx context.Context, name vault.AutoAuthName) (vault.Token, error) // waits for a login's
 	// Lasting waits for one that lives long enough for something to be created under it.
-	Lasting(ctx context.Context) (vault.Token, error)
-	Invalidate(vault.Token) // Vault does not know it any more
+	Lasting(ctx context.Context, name vault.AutoAuthName) (vault.Token, error)
+	Invalidate(vault.Token) // Vault does not know it any more, whosever it is
 }
 
 // meter counts outcomes. Its methods are on the path of every request.
@@ -66,7 +65,7 @@ type Cache struct {
 	flights flights
 	limit   *rate.Limiter // of what Cache-Control asks for
 
-	lastMask atomic.Pointer[mask] // of the auto-auth token that was lent last
+	masks masks
 
 	// alone remembers keys whose answers are not kept, so that nobody waits for one. It may forget or refuse: that costs one request a wait.
 	alone *ristretto.Cache[uint64, lease.Key]
@@ -84,7 +83,7 @@ func New(index *lease.Index, v forwarder, auto tokens, m meter, opt Options) (*C
 		return nil, fmt.Errorf("create the memory of keys not worth waiting on: %w", err)
 	}
 	c := &Cache{index: index, vault: v, tokens: auto, meter: m, opt: opt, keys: newKeyer(opt.KeySecret), alone: alone, limit: rate.NewLimiter(controlRate, controlBurst)}
-	c.flights.byKey = map[lease.Key]*flight{}
+	c.flights.byKey, c.masks.last = map[lease.Key]*flight{}, map[vault.AutoAuthName]*mask{}
 	return c, nil
 }
 

@@ -88,9 +88,15 @@ func (f *fakeTokens) Token() vault.Token {
 	return f.current
 }
 
-func (f *fakeTokens) Await(context.Context) (vault.Token, error) { return f.Token(), nil }
+func (f *fakeTokens) Holder(t vault.Token) (vault.AutoAuthName, bool) { return "", t.Equal(f.Token()) }
 
-func (f *fakeTokens) Lasting(context.Context) (vault.Token, error) { return f.Token(), f.short }
+func (f *fakeTokens) Await(context.Context, vault.AutoAuthName) (vault.Token, error) {
+	return f.Token(), nil
+}
+
+func (f *fakeTokens) Lasting(context.Context, vault.AutoAuthName) (vault.Token, error) {
+	return f.Token(), f.short
+}
 
 func (f *fakeTokens) Invalidate(t vault.Token) {
 	f.mu.Lock()
@@ -121,7 +127,7 @@ type fixture struct {
 func newFixture(t testing.TB, s script, opt cache.Options) *fixture {
 	t.Helper()
 	f := &fixture{t: t, vault: &fakeVault{script: s}, index: lease.NewIndex(lease.Options{}), tokens: &fakeTokens{}, meter: &counts{}}
-	f.index.Hold(injected.Token, "accessor.auto-auth", "", time.Time{})
+	f.index.Hold("", injected.Token, "accessor.auto-auth", "", time.Time{})
 	var err error
 	if f.Cache, err = cache.New(f.index, f.vault, f.tokens, f.meter, opt); err != nil {
 		t.Fatal(err)

@@ -79,6 +79,10 @@ func settled(p string) string {
 	return path.Clean(p)
 }
 
+// maxKept is how long a body may be that is kept in case its request has to be sent again with the next token. Times the requests of a listener that
+// is what they may cost in memory. A body that does not say how long it is streams.
+const maxKept = 64 << 10
+
 // send forwards a request. Whoever may use the listener may use the auto-auth token, but never read it: when it was lent to r, the answer
 // comes back without it.
 func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, inspect func(*http.Response) error) error {
@@ -93,6 +97,11 @@ func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, 
 	}
 	m, q := c.maskOf(id), questionOf(r.URL.Path, r.Header.Get("X-Vault-Namespace"))
 	var body []byte
+	if q == unrelated && r.ContentLength > 0 && r.ContentLength <= min(maxKept, c.opt.MaxEntrySize) {
+		if _, _, err := takeBody(r, maxKept); err != nil {
+			return err
+		}
+	}
 	if q != unrelated {
 		var err error
 		if body, _, err = takeBody(r, c.opt.MaxEntrySize); err != nil {

@@ -72,7 +72,7 @@ func dueRule(refresh bool) []lease.Rule {
 // withRules is newFixture with an index of these rules, and a clock over it.
 func withRules(t *testing.T, s script, rules []lease.Rule) *fixture {
 	f := &fixture{t: t, vault: &fakeVault{script: s}, index: lease.NewIndex(lease.Options{Rules: rules}), tokens: &fakeTokens{}, meter: &counts{}}
-	f.index.Hold(injected.Token, "accessor.auto-auth", "", time.Time{})
+	f.index.Hold("", injected.Token, "accessor.auto-auth", "", time.Time{})
 	var err error
 	if f.Cache, err = cache.New(f.index, f.vault, f.tokens, f.meter, cache.Options{}); err != nil {
 		t.Fatal(err)
@@ -236,7 +236,9 @@ func TestAGoneTokenIsReplacedInPassing(t *testing.T) {
 		"write":            {"POST", "/v1/db/creds/new", `{"a":1}`, 200, 2},
 		"list":             {"LIST", "/v1/db/creds/new", "", 200, 2},
 		"renewal":          {"PUT", "/v1/sys/leases/renew", `{"lease_id":"x"}`, 204, 2},
-		"revocation":       {"PUT", "/v1/auth/token/revoke-self", "", 403, 1}, // it does not mean the next one
+		"passing write":    {"POST", "/v1/sys/capabilities-self", `{"paths":["a"]}`, 204, 2},
+		"large write":      {"POST", "/v1/sys/tools/hash", strings.Repeat("x", 65<<10), 403, 1}, // it streams
+		"revocation":       {"PUT", "/v1/auth/token/revoke-self", "", 403, 1},                   // it does not mean the next one
 		"bare refusal":     {"GET", "/v1/denied", "", 403, 1},
 		"another's lookup": {"POST", "/v1/auth/token/lookup", `{"token":"x"}`, 403, 1},
 	} {

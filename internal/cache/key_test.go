@@ -126,7 +126,7 @@ func wantShared(t *testing.T, first, second request, want string) {
 // Keys are the same after a restart when their secret is, and mean nothing without it.
 func TestKeysOutliveTheProcess(t *testing.T) {
 	index := lease.NewIndex(lease.Options{})
-	index.Hold(injected.Token, "accessor.auto-auth", "", time.Time{})
+	index.Hold("", injected.Token, "accessor.auto-auth", "", time.Time{})
 	up := &fakeVault{script: leases()}
 	for _, tc := range []struct {
 		name   string

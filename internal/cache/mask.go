@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"leasehold/internal/vault"
 )
@@ -48,17 +49,47 @@ func quoted(text string, escapeHTML bool) []byte {
 	return b.Bytes()[1 : b.Len()-len("\"\n")]
 }
 
-// maskOf returns the mask of the auto-auth token, nil when id's token is another.
+// maskOf returns the mask of the auto-auth token that id has, of whichever login; nil when its token is another.
 func (c *Cache) maskOf(id vault.Identity) *mask {
-	if !id.Injected && (c.tokens == nil || !id.Token.Equal(c.tokens.Token())) {
-		return nil
+	login := id.AutoAuth
+	if !id.Injected {
+		var held bool
+		if login, held = c.holder(id.Token); !held {
+			return nil
+		}
 	}
-	m := c.lastMask.Load()
-	if m == nil || !m.token.Equal(id.Token) {
-		m = newMask(id.Token, c.index.Accessor(id.Token))
-		c.lastMask.Store(m)
+	if m := c.masks.of(login); m != nil && m.token.Equal(id.Token) {
+		return m
 	}
+	m := newMask(id.Token, c.index.Accessor(id.Token))
+	c.masks.set(login, m)
 	return m
+}
+
+// masks remembers, of each login, the mask of the token that was lent last.
+type masks struct {
+	mu   sync.Mutex
+	last map[vault.AutoAuthName]*mask
+}
+
+func (m *masks) of(login vault.AutoAuthName) *mask {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last[login]
+}
+
+func (m *masks) set(login vault.AutoAuthName, to *mask) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last[login] = to
+}
+
+// holder is a login whose current token t is.
+func (c *Cache) holder(t vault.Token) (login vault.AutoAuthName, held bool) {
+	if c.tokens == nil {
+		return "", false
+	}
+	return c.tokens.Holder(t)
 }
 
 // isIn reports whether there is something to blot out in b.

@@ -212,7 +212,7 @@ func BenchmarkMasked(b *testing.B) {
 	for name, lent := range map[string]bool{"own token": false, "lent token": true} {
 		b.Run(name, func(b *testing.B) {
 			f := newFixture(b, always(http.StatusOK, body, with{"Content-Type", "text/plain"}), cache.Options{})
-			f.index.Hold(vault.NewToken(token), "kIjJ5VpAjhB3NmyCu8Jl0P4X", "", time.Time{})
+			f.index.Hold("", vault.NewToken(token), "kIjJ5VpAjhB3NmyCu8Jl0P4X", "", time.Time{})
 			f.vault.room = 32 << 10
 			id := vault.Identity{Token: vault.NewToken(token), Injected: lent}
 			r, w := newRequest(b.Context(), "GET", "/v1/secret/data/app", ""), &sink{http.Header{}}

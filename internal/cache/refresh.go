@@ -46,7 +46,8 @@ func (c *Cache) Refresh(ctx context.Context, e *lease.Entry) {
 		r.Body, r.ContentLength = nopCloser{bytes.NewReader(q.Body)}, int64(len(q.Body))
 	}
 	r.Header.Set("X-Vault-Token", t.Reveal())
-	id := vault.Identity{Token: t, Injected: c.tokens != nil && c.tokens.Token().Equal(t), Repeated: true}
+	id := vault.Identity{Token: t, Repeated: true}
+	id.AutoAuth, id.Injected = c.holder(t)
 	_ = c.answer(discard{}, r, id) // what it means for the entry has happened; nobody reads the answer
 }
 

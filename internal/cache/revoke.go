@@ -69,8 +69,11 @@ func (c *Cache) announce(e lease.Eviction) (settle func(acted bool)) {
 			return
 		}
 		settled = true
-		if _, auto := end(acted); auto && c.tokens != nil {
-			c.tokens.Invalidate(c.tokens.Token())
+		_, lost := end(acted)
+		for _, t := range lost {
+			if c.tokens != nil {
+				c.tokens.Invalidate(t)
+			}
 		}
 	}
 }

@@ -75,8 +75,8 @@ func (d *decoder) prepended(s section, cfg *Config) string {
 		return ""
 	}
 	ns := vault.CanonicalNamespace(cfg.Vault.Namespace)
-	if ns == "" && cfg.AutoAuth != nil {
-		ns = vault.CanonicalNamespace(cfg.AutoAuth.Method.Namespace)
+	if a := cfg.AutoAuthNamed(""); ns == "" && a != nil {
+		ns = vault.CanonicalNamespace(a.Method.Namespace)
 	}
 	if ns == "" {
 		d.warn(s.problem(s.place("prepend_configured_namespace"), "prepend_configured_namespace has no effect: no namespace is configured",

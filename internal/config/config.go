@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"leasehold/internal/vault"
 )
 
 // LevelTrace is log_level "trace", one step below slog's debug.
@@ -37,7 +39,7 @@ type Options struct {
 // Config is a configuration without problems: every default is filled in and every rule of Vault about it holds.
 type Config struct {
 	Vault           Vault
-	AutoAuth        *AutoAuth // nil without an auto_auth stanza
+	AutoAuths       []AutoAuth // in file order: one at most without a name, and no two with the same
 	APIProxy        APIProxy
 	Cache           *Cache // nil without a cache stanza: nothing is cached
 	Listeners       []Listener
@@ -76,27 +78,33 @@ type Retry struct {
 	MaxReplaySize int64         // max_replay_size: bytes of the largest body that is kept to be sent again; 32 MiB by default, -1 keeps none
 }
 
-// AutoAuth is the auto_auth stanza.
+// AutoAuth is an auto_auth stanza.
 type AutoAuth struct {
 	Pos                    Pos
+	Name                   vault.AutoAuthName // "" of the one that listeners use which name none
 	Method                 Method
 	Sinks                  []Sink
-	ReauthOnNewCredentials bool
+	ReauthOnNewCredentials bool // enable_reauth_on_new_credentials
+	RevokeOnExit           bool // revoke_on_exit: the token is revoked at every controlled end
 }
 
 // Method says how to log in. Its settings are checked against the table of its type.
 type Method struct {
 	Pos        Pos
-	Type       string // "approle" or "token_file"
+	Type       string // one of Vault's thirteen, never the alias pcf
 	MountPath  string // "auth/<type>" by default, without a slash at either end
 	Namespace  string // canonical: "" or ending in a slash
 	MinBackoff time.Duration
 	MaxBackoff time.Duration // never below MinBackoff
 	ExitOnErr  bool
-	Settings   Settings // the config block
+	WrapTTL    time.Duration // wrap_ttl: how long Vault keeps the answer to a login, which goes to the one sink wrapped; 0 means no wrapping
+	Settings   Settings      // the config block
+
+	MaxAttempts  int           // max_attempts: failed logins in a row after which the daemon ends; 0, the default, means no bound
+	TotalTimeout time.Duration // total_timeout: how long logins may fail; 0, the default, means no bound
 }
 
-// Sink is a file that receives the auto-auth token.
+// Sink is a file that receives the auto-auth token: bare, wrapped, encrypted, or wrapped and then encrypted.
 type Sink struct {
 	Pos   Pos
 	Type  string // "file"
@@ -104,6 +112,12 @@ type Sink struct {
 	Mode  os.FileMode // permission bits; 0640 by default
 	Owner string      // a name or a numeric id; "" means the process's own
 	Group string      // as Owner
+
+	KeepExisting bool          // keep_existing: a file that is there keeps its mode, owner and group
+	WrapTTL      time.Duration // wrap_ttl: how long Vault keeps the wrapped token; 0 means it is not wrapped
+	DHPath       string        // dh_path: the file of the client's public key, curve25519; "" means not encrypted, and the next two are empty
+	DeriveKey    bool          // derive_key
+	AAD          string        // aad, or what the variable of aad_env_var holds
 }
 
 // TokenUse says when a request carries the auto-auth token: api_proxy.use_auto_auth_token.
@@ -200,7 +214,7 @@ type Persist struct {
 	Credential              string // "systemd" and "auto": the name of the credential that holds the key; leasehold-state-key by default
 	KeyEnv                  string // "env": the variable that holds the key; LEASEHOLD_STATE_KEY by default
 	TransitMount            string // "transit": where the engine is, without a slash at either end; transit by default
-	TransitKey              string // "transit": the name of its key. Never empty there, and there is an AutoAuth
+	TransitKey              string // "transit": the name of its key. Never empty there, and there is an auto_auth stanza
 }
 
 // Listener is one tcp listener.
@@ -210,9 +224,11 @@ type Listener struct {
 	TLSDisable           bool
 	TLSCertFile          string // both files are given unless TLSDisable
 	TLSKeyFile           string
-	MetricsOnly          bool // role = "metrics_only"
+	AutoAuth             vault.AutoAuthName // of the stanza whose token is lent; there is one, unless it is ""
+	MetricsOnly          bool               // role = "metrics_only"
 	RequireRequestHeader bool
 	EnableQuit           bool          // enable_quit of agent_api or proxy_api
+	EnableReauth         bool          // enable_reauth of either
 	ReadHeaderTimeout    time.Duration // http_read_header_timeout, 10s by default
 	ReadTimeout          time.Duration // http_read_timeout, 30s by default
 	WriteTimeout         time.Duration // http_write_timeout; 0, the default, means none

@@ -23,8 +23,10 @@ var (
 	texts    = kind{want: "a list of texts", example: `["..."]`, zero: []string(nil), read: readTexts}
 	boolean  = kind{want: "true or false", example: "true", zero: false, read: readBool}
 	whole    = kind{want: "a whole number", example: "5", zero: 0, read: readWhole}
+	count    = kind{want: "a whole number of zero or more", example: "5", zero: 0, read: readCount}
 	duration = kind{want: "a duration of zero or more", example: `"30s"`, zero: time.Duration(0), read: readDuration}
 	backoff  = kind{want: "a duration", example: `"30s"`, zero: time.Duration(0), read: readSignedDuration}
+	interval = kind{want: "a duration above zero", example: `"1m"`, zero: time.Duration(0), read: readInterval}
 	size     = kind{want: "a number of bytes", example: `"1MiB"`, zero: int64(0), read: readSize}
 	limit    = kind{want: "a number of bytes, or -1 for no limit", example: `"32MiB"`, zero: int64(0), read: readLimit}
 	share    = kind{want: "a share from 0 up to, but not, 1", example: "0.67", zero: 0.0, read: readShare}
@@ -116,9 +118,19 @@ func readWhole(v value) (any, bool) {
 	return int(n), err == nil
 }
 
+func readCount(v value) (any, bool) {
+	n, ok := readWhole(v)
+	return n, ok && n.(int) >= 0
+}
+
 func readDuration(v value) (any, bool) {
 	d, ok := parseDuration(v)
 	return d, ok && d >= 0
+}
+
+func readInterval(v value) (any, bool) {
+	d, ok := parseDuration(v)
+	return d, ok && d > 0
 }
 
 func readSignedDuration(v value) (any, bool) { return parseDuration(v) }

@@ -16,7 +16,7 @@ var (
 
 var topKeys = table{
 	"vault":      {block: single},
-	"auto_auth":  {block: single},
+	"auto_auth":  {block: several},
 	"api_proxy":  {block: single},
 	"cache":      {block: single},
 	"listener":   {block: several},
@@ -119,6 +119,7 @@ var ruleKeys = table{
 var listenerKeys = table{
 	"type":                     {kind: text},
 	"address":                  {kind: text, preset: defaultListenAddress, example: `"127.0.0.1:8200"`},
+	"auto_auth":                {kind: text, example: `"payments"`}, // ours: the name of a stanza
 	"role":                     {kind: oneOf("default", "metrics_only")},
 	"require_request_header":   {kind: boolean},
 	"agent_api":                {block: single},
@@ -151,7 +152,8 @@ var listenerKeys = table{
 		"disable_request_limiter", "disable_replication_status_endpoints", "max_json_depth", "max_json_string_value_length",
 		"max_json_object_entry_count", "max_json_array_element_count", "telemetry", "profiling", "inflight_requests_logging")
 
-// quitKeys are those of a listener's agent_api and proxy_api.
-var quitKeys = table{
-	"enable_quit": {kind: boolean},
+// controlKeys are those of a listener's agent_api and proxy_api.
+var controlKeys = table{
+	"enable_quit":   {kind: boolean},
+	"enable_reauth": {kind: boolean}, // ours
 }

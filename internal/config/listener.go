@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"leasehold/internal/vault"
 )
 
 // listeners reads every listener stanza.
@@ -16,16 +18,18 @@ func (d *decoder) listeners(top section) []Listener {
 
 func (d *decoder) listener(b block) Listener {
 	s := d.section("listener", b, listenerKeys)
-	agentQuit, proxyQuit := d.enableQuit(s, "agent_api"), d.enableQuit(s, "proxy_api")
+	agent, proxy := d.control(s, "agent_api"), d.control(s, "proxy_api")
 	l := Listener{
 		Pos:                  s.pos,
 		Address:              normalizeAddress(s.String("address")),
 		TLSDisable:           s.Bool("tls_disable"),
 		TLSCertFile:          s.String("tls_cert_file"),
 		TLSKeyFile:           s.String("tls_key_file"),
+		AutoAuth:             vault.AutoAuthName(s.String("auto_auth")),
 		MetricsOnly:          s.String("role") == "metrics_only",
 		RequireRequestHeader: s.Bool("require_request_header"),
-		EnableQuit:           agentQuit || proxyQuit,
+		EnableQuit:           agent.Bool("enable_quit") || proxy.Bool("enable_quit"),
+		EnableReauth:         agent.Bool("enable_reauth") || proxy.Bool("enable_reauth"),
 		ReadHeaderTimeout:    s.Duration("http_read_header_timeout"),
 		ReadTimeout:          s.Duration("http_read_timeout"),
 		WriteTimeout:         s.Duration("http_write_timeout"),
@@ -34,6 +38,7 @@ func (d *decoder) listener(b block) Listener {
 		MaxHeaderSize:        setting[int64](s.Settings, "max_header_size"),
 		MaxConcurrent:        max(setting[int](s.Settings, "max_concurrent_requests"), -1),
 	}
+	d.lendAt = append(d.lendAt, s.place("auto_auth"))
 	if l.MaxConcurrent == 0 {
 		l.MaxConcurrent = defaultMaxConcurrent
 	}
@@ -65,8 +70,8 @@ func (d *decoder) checkTCP(s section, l Listener) {
 	}
 }
 
-// enableQuit reads a listener's agent_api or proxy_api: either name enables quit here.
-func (d *decoder) enableQuit(listener section, key string) bool {
-	b, ok := d.only(listener, key)
-	return ok && d.section("listener."+key, b, quitKeys).Bool("enable_quit")
+// control reads a listener's agent_api or proxy_api: what either enables is served under both prefixes.
+func (d *decoder) control(listener section, key string) section {
+	b, _ := d.only(listener, key)
+	return d.section("listener."+key, b, controlKeys)
 }

@@ -110,7 +110,7 @@ func (d *decoder) config(file block, o Options) *Config {
 	top := d.section("", file, topKeys)
 	cfg := &Config{
 		Vault:           d.vault(top),
-		AutoAuth:        d.autoAuth(top),
+		AutoAuths:       d.autoAuths(top),
 		Listeners:       d.listeners(top),
 		PIDFile:         top.String("pid_file"),
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
@@ -128,7 +128,7 @@ func (d *decoder) config(file block, o Options) *Config {
 
 // validate applies the rules that span stanzas, in Vault Proxy's words.
 func (d *decoder) validate(top section, cfg *Config) {
-	if cfg.AutoAuth == nil && cfg.Cache == nil && len(cfg.Listeners) == 0 {
+	if len(cfg.AutoAuths) == 0 && cfg.Cache == nil && len(cfg.Listeners) == 0 {
 		d.fail(Problem{Pos: top.pos, Text: "no auto_auth, cache, or listener block found in config", Remedy: `write at least listener "tcp" { ... }`})
 	}
 	const addListener = `add listener "tcp" { ... }`
@@ -138,9 +138,11 @@ func (d *decoder) validate(top section, cfg *Config) {
 	if cfg.APIProxy.Pos != (Pos{}) && len(cfg.Listeners) == 0 {
 		d.fail(Problem{cfg.APIProxy.Pos, "api_proxy", "configuring the api_proxy requires at least 1 listener to be defined", addListener})
 	}
-	if cfg.AutoAuth != nil && len(cfg.AutoAuth.Sinks) == 0 && cfg.APIProxy.UseAutoAuthToken == Never {
+	d.checkNames(cfg)
+	d.checkWrapped(cfg)
+	if a := cfg.AutoAuthNamed(""); a != nil && len(a.Sinks) == 0 && cfg.APIProxy.UseAutoAuthToken == Never {
 		d.fail(Problem{
-			cfg.AutoAuth.Pos, "auto_auth",
+			a.Pos, "auto_auth",
 			"auto_auth requires at least one sink, api_proxy.use_auto_auth_token=true, or cache.cache_static_secrets=true",
 			`add sink "file" { ... }, or api_proxy { use_auto_auth_token = true }`,
 		})

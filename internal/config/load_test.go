@@ -208,7 +208,7 @@ func TestErrorsCarryTheWarnings(t *testing.T) {
 }
 
 func TestSettingsDoNotPrintTheirValues(t *testing.T) {
-	settings := mustParse(t, "auto_auth {\n"+approle+tokenSink+"}\n").AutoAuth.Method.Settings
+	settings := mustParse(t, "auto_auth {\n"+approle+tokenSink+"}\n").AutoAuths[0].Method.Settings
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d"} {
 		if got := fmt.Sprintf(verb, settings); got != "[settings]" {
 			t.Errorf("%s prints %s", verb, got)

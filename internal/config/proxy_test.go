@@ -122,8 +122,8 @@ func TestNamespaces(t *testing.T) {
 				t.Fatal(err)
 			}
 			var inMethod string
-			if cfg.AutoAuth != nil {
-				inMethod = cfg.AutoAuth.Method.Namespace
+			if cfg.AutoAuths != nil {
+				inMethod = cfg.AutoAuths[0].Method.Namespace
 			}
 			if cfg.Vault.Namespace != tc.vault || inMethod != tc.method || cfg.APIProxy.PrependNamespace != tc.prep {
 				t.Errorf("got %q, %q and %q", cfg.Vault.Namespace, inMethod, cfg.APIProxy.PrependNamespace)

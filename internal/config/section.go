@@ -43,6 +43,8 @@ func (s section) name(key string) string {
 type decoder struct {
 	report
 	env func(string) (string, bool)
+
+	lendAt []Pos // where each listener says whose token it lends
 }
 
 // section reads one block.

@@ -20,6 +20,9 @@ func (s Settings) Bool(key string) bool { return setting[bool](s, key) }
 // Duration returns a duration, 0 when it was not given and has no default.
 func (s Settings) Duration(key string) time.Duration { return setting[time.Duration](s, key) }
 
+// Int returns a whole number, 0 when it was not given and has no default.
+func (s Settings) Int(key string) int { return setting[int](s, key) }
+
 // Format implements fmt.Formatter for every verb: settings of a login method can be secrets.
 func (Settings) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[settings]")) }
 

@@ -1,6 +1,9 @@
 package config_test
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestBrokenAutoAuth(t *testing.T) {
 	for name, tc := range map[string]struct{ src, want string }{
@@ -18,21 +21,19 @@ func TestBrokenAutoAuth(t *testing.T) {
 		},
 		"method misspelt": {
 			"auto_auth {\n  method \"aprole\" {}\n" + tokenSink + "}\n",
-			`t.hcl:2: auto_auth: unknown auth method "aprole"; did you mean "approle"?`,
+			`t.hcl:2: auto_auth: unknown auth method "aprole"; did you mean "approle"? The methods are alicloud, approle, aws, azure, cert, cf, gcp, jwt, kerberos, kubernetes, ldap, oci and token_file`,
 		},
 		"method nobody knows": {
 			"auto_auth {\n  method \"carrierpigeon\" {}\n" + tokenSink + "}\n",
-			`t.hcl:2: auto_auth: unknown auth method "carrierpigeon"; use approle or token_file`,
+			`t.hcl:2: auto_auth: unknown auth method "carrierpigeon"; the methods are alicloud, approle, aws, azure, cert, cf, gcp, jwt, kerberos, kubernetes, ldap, oci and token_file`,
 		},
-		"method not built yet, and incomplete": {
+		"method that is incomplete": {
 			"auto_auth {\n  method \"kubernetes\" {}\n" + tokenSink + "}\n",
-			`t.hcl:2: auto_auth: auth method "kubernetes" is not built yet; use approle or token_file` + "\n" +
-				`t.hcl:2: auto_auth: method.config.role is required; write for example role = "..."`,
+			`t.hcl:2: auto_auth: method.config.role is required; write for example role = "..."`,
 		},
 		"secret of a wrong type": {
 			"auto_auth {\n  method \"aws\" {\n    config = {\n      type = \"iam\"\n      role = \"r\"\n      secret_key = 12345\n    }\n  }\n" + tokenSink + "}\n",
-			`t.hcl:2: auto_auth: auth method "aws" is not built yet; use approle or token_file` + "\n" +
-				`t.hcl:6: auto_auth: method.config.secret_key must be text, not a number; write for example secret_key = "..."`,
+			`t.hcl:6: auto_auth: method.config.secret_key must be text, not a number; write for example secret_key = "..."`,
 		},
 		"approle without a role": {
 			"auto_auth {\n  method \"approle\" {}\n" + tokenSink + "}\n",
@@ -42,17 +43,43 @@ func TestBrokenAutoAuth(t *testing.T) {
 			"auto_auth {\n  method \"approle\" {\n    config = { role_id_file_path = \"\" }\n  }\n" + tokenSink + "}\n",
 			`t.hcl:3: auto_auth: method.config.role_id_file_path must not be empty; write for example role_id_file_path = "/etc/leasehold/role-id"`,
 		},
-		"approle with a wrapped secret id": {
-			"auto_auth {\n  method \"approle\" {\n    config = {\n      role_id_file_path = \"r\"\n      secret_id_response_wrapping_path = \"p\"\n    }\n  }\n" + tokenSink + "}\n",
-			`t.hcl:5: auto_auth: method.config.secret_id_response_wrapping_path is not built yet; put the secret id itself into the file at secret_id_file_path`,
+		"approle with an empty wrapping path": {
+			"auto_auth {\n  method \"approle\" {\n    config = {\n      role_id_file_path = \"r\"\n      secret_id_response_wrapping_path = \"\"\n    }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:5: auto_auth: method.config.secret_id_response_wrapping_path must be the path that wraps secret ids, not ""; write for example secret_id_response_wrapping_path = "auth/approle/role/app/secret-id"`,
+		},
+		"period of zero": { // Vault Agent panics (AUT-12)
+			"auto_auth {\n  method \"jwt\" {\n    config = {\n      role = \"r\"\n      path = \"p\"\n      jwt_read_period = 0\n    }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:6: auto_auth: method.config.jwt_read_period must be a duration above zero, not 0; write for example jwt_read_period = "1m"`,
+		},
+		"bounds below zero": {
+			"auto_auth {\n  method \"approle\" {\n    max_attempts = -1\n    total_timeout = \"-1s\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:3: auto_auth: method.max_attempts must be a whole number of zero or more, not -1; write for example max_attempts = 5` + "\n" +
+				`t.hcl:4: auto_auth: method.total_timeout must be a duration of zero or more, not "-1s"; write for example total_timeout = "30s"`,
 		},
 		"token_file without a file": {
 			"auto_auth {\n  method \"token_file\" { config = { token_file_path = 7 } }\n" + tokenSink + "}\n",
 			`t.hcl:2: auto_auth: method.config.token_file_path must be text, not 7; write for example token_file_path = "/run/vault-token"`,
 		},
-		"wrapped login": {
-			"auto_auth {\n  method \"approle\" {\n    wrap_ttl = \"5m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\n",
-			`t.hcl:3: auto_auth: method.wrap_ttl is not built yet; remove it: the token itself is handed out`,
+		"wrapped login for two sinks": {
+			"auto_auth {\n  method \"approle\" {\n    wrap_ttl = \"5m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + strings.ReplaceAll(tokenSink, "token", "token2") + "}\n",
+			`t.hcl:2: auto_auth: wrapping enabled on auth method and 0 or many sinks defined; leave one sink, or remove method.wrap_ttl, and give the sink a wrap_ttl if the token is to be wrapped there`,
+		},
+		"wrapped login, wrapped again": {
+			"auto_auth {\n  method \"approle\" {\n    wrap_ttl = \"5m\"\n    config = { role_id_file_path = \"r\" }\n  }\n  sink \"file\" {\n    wrap_ttl = \"5m\"\n    config = { path = \"token\" }\n  }\n}\n",
+			`t.hcl:6: auto_auth: wrapping enabled both on auth method and sink; remove one of the two wrap_ttl`,
+		},
+		"wrapped login, and lent": {
+			"auto_auth {\n  method \"approle\" {\n    wrap_ttl = \"5m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\napi_proxy { use_auto_auth_token = true }\n" + tcp,
+			`t.hcl:2: auto_auth: api_proxy.use_auto_auth_token is true and auto_auth uses wrapping; remove method.wrap_ttl, or use_auto_auth_token`,
+		},
+		"wrapped login, and needed": {
+			"auto_auth {\n  method \"approle\" {\n    wrap_ttl = \"5m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\n" +
+				"cache {\n  persist \"transit\" {\n    path = \"/p\"\n    transit_key = \"k\"\n  }\n}\n" + tcp,
+			`t.hcl:2: auto_auth: persist type "transit" needs a token of Vault, and auto_auth uses wrapping; remove method.wrap_ttl, or use persist "file" { ... }`,
+		},
+		"wrapped lookup": {
+			"auto_auth {\n  method \"token_file\" {\n    wrap_ttl = \"5m\"\n    config = { token_file_path = \"r\" }\n  }\n" + tokenSink + "}\n",
+			`t.hcl:2: auto_auth: wrapping enabled on auth method token_file, which does not log in; remove method.wrap_ttl, and give the sink a wrap_ttl if the token is to be wrapped there`,
 		},
 		"back-off upside down": {
 			"auto_auth {\n  method \"approle\" {\n    min_backoff = \"10m\"\n    config = { role_id_file_path = \"r\" }\n  }\n" + tokenSink + "}\n",
@@ -71,12 +98,6 @@ func TestBrokenAutoAuth(t *testing.T) {
 		"sink without a path": {
 			"auto_auth {\n" + approle + "  sink \"file\" {}\n}\n",
 			`t.hcl:3: auto_auth: sink.config.path is required; write for example path = "/run/leasehold/token"`,
-		},
-		"sink that wraps and encrypts": {
-			"auto_auth {\n" + approle + "  sink \"file\" {\n    wrap_ttl = \"5m\"\n    dh_type = \"curve25519\"\n    dh_path = \"p\"\n    config = { path = \"t\" }\n  }\n}\n",
-			`t.hcl:4: auto_auth: sink.wrap_ttl is not built yet; remove the sink, or write a bare token` + "\n" +
-				`t.hcl:5: auto_auth: sink.dh_type is not built yet; remove the sink, or write a bare token` + "\n" +
-				`t.hcl:6: auto_auth: sink.dh_path is not built yet; remove the sink, or write a bare token`,
 		},
 		"mode that forgot its zero": {
 			"auto_auth {\n" + approle + "  sink \"file\" { config = {\n    path = \"t\"\n    mode = 640\n  } }\n}\n",

@@ -87,22 +87,26 @@ func TestSinkModes(t *testing.T) {
 		want fs.FileMode
 		warn string
 	}{
-		`0600`:    {0o600, ""},
-		`0640`:    {0o640, ""},
-		`0x1a0`:   {0o640, ""},
-		`"0640"`:  {0o640, ""},
-		`"400"`:   {0o400, ""},
-		`"0o444"`: {0o444, ""},
-		`416`:     {0o640, ""}, // the only way to write 0640 as a number in JSON
-		`420`:     {0o644, ""},
-		`256`:     {0o400, ""},
-		`0`:       {0, ""},
-		`400`:     {0o620, `t.hcl:3: auto_auth: sink.config.mode = 400 is a decimal number, 0620 in octal; write mode = "0400" if that was meant`},
-		`444`:     {0o674, `t.hcl:3: auto_auth: sink.config.mode = 444 is a decimal number, 0674 in octal; write mode = "0444" if that was meant`},
+		`0600`:   {0o600, ""},
+		`0640`:   {0o640, ""},
+		`0x1a0`:  {0o640, ""},
+		`"0640"`: {0o640, ""},
+		`"400"`:  {0o400, ""},
+		`"0o444"`: {0o444, `t.hcl:3: auto_auth: sink.config.mode = 0444 lets every user of the machine read the token; ` +
+			`write mode = "0440", and set group if another user is to read it; or encrypt the sink`},
+		`0666`: {0o666, `t.hcl:3: auto_auth: sink.config.mode = 0666 lets every user of the machine replace the token; ` +
+			`write mode = "0660", and set group if another user is to read it`},
+		`416`: {0o640, ""}, // the only way to write 0640 as a number in JSON
+		`420`: {0o644, `t.hcl:3: auto_auth: sink.config.mode = 0644 lets every user of the machine read the token; ` +
+			`write mode = "0640", and set group if another user is to read it; or encrypt the sink`},
+		`256`: {0o400, ""},
+		`0`:   {0, ""},
+		`400`: {0o620, `t.hcl:3: auto_auth: sink.config.mode = 400 is a decimal number, 0620 in octal; write mode = "0400" if that was meant`},
+		`444`: {0o674, `t.hcl:3: auto_auth: sink.config.mode = 444 is a decimal number, 0674 in octal; write mode = "0444" if that was meant`},
 	} {
 		t.Run(written, func(t *testing.T) {
 			cfg := mustParse(t, "auto_auth {\n"+approle+`sink "file" { config = { path = "t", mode = `+written+" } }\n}")
-			if got := cfg.AutoAuth.Sinks[0].Mode; got != tc.want {
+			if got := cfg.AutoAuths[0].Sinks[0].Mode; got != tc.want {
 				t.Errorf("mode %#o, want %#o", got, tc.want)
 			}
 			if got := lines(cfg.Warnings); got != tc.warn {

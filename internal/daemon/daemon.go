@@ -30,9 +30,9 @@ type Options struct {
 
 // Started is what a daemon that is ready tells about itself.
 type Started struct {
-	Vault     string   // the address of Vault
-	Listeners []string // URLs
-	Accessor  vault.Accessor
+	Vault     string         // the address of Vault
+	Listeners []string       // URLs
+	Accessor  vault.Accessor // of the first login's token
 }
 
 // collectLess is how much more garbage may gather before it is collected, in bytes. So little lives in this process that the collector would
@@ -81,9 +81,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 			return nil
 		}
 	})
-	if p.tokens != nil {
-		g.Go(func() error { return p.tokens.Run(ctx) })
-	}
+	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
 	err = g.Wait()
 	exit.finish(err)
@@ -113,22 +111,16 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 	return sockets, nil
 }
 
-// announce waits for the first login and tells that the daemon is ready. With the token of the last run it is so at once: hits need no Vault
-// (hashicorp/vault#28305).
+// announce waits for the first token of every login and tells that the daemon is ready. With the tokens of the last run it is so at once: hits need no
+// Vault (hashicorp/vault#28305).
 func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
-	started := Started{Vault: p.upstream.Address()}
-	log := p.log
-	switch {
-	case p.tokens == nil:
-	case p.tokens.Resuming():
-		started.Accessor, log = p.restored.AutoAccessor, log.With("login", resumed)
-	default:
-		select {
-		case <-p.tokens.Ready():
-		case <-ctx.Done():
-			return nil
-		}
-		started.Accessor = p.held.accessor()
+	resuming, err := p.awaitLogins(ctx)
+	if err != nil {
+		return nil // asked to stop
+	}
+	started, log := Started{Vault: p.upstream.Address(), Accessor: p.accessor()}, p.log
+	if resuming {
+		log = log.With("login", resumed)
 	}
 	for i, ln := range sockets {
 		scheme := "https://"
@@ -155,18 +147,20 @@ func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 	} else {
 		routes.Answer, routes.Clear = p.cache, p.cache
 	}
-	if p.tokens != nil { // a nil *Manager in an interface would not be nil
-		routes.Tokens = p.tokens
+	if one := p.logins.of(l.AutoAuth); one != nil { // a nil *Manager in an interface would not be nil
+		routes.Tokens, routes.Reauth = one.manager, one.manager.Reauth
 	}
 	return router.New(routes, router.Options{
 		MetricsOnly:          l.MetricsOnly,
 		RequireRequestHeader: l.RequireRequestHeader,
 		EnableQuit:           l.EnableQuit,
+		EnableReauth:         l.EnableReauth,
 		CacheOff:             p.cfg.Cache == nil,
 		MaxRequestSize:       l.MaxRequestSize,
 		MaxConcurrent:        l.MaxConcurrent,
 		PrependNamespace:     vault.Namespace(p.cfg.APIProxy.PrependNamespace),
 		TokenUse:             tokenUse[p.cfg.APIProxy.UseAutoAuthToken],
+		AutoAuth:             l.AutoAuth,
 	})
 }
 

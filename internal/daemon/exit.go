@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"leasehold/internal/autoauth"
+	"leasehold/internal/lease"
+	"leasehold/internal/vault"
 )
 
 // exit sees to it that a stop, from its first moment, takes no longer than shutdown_timeout.
@@ -31,9 +35,17 @@ func (p *parts) drain() time.Duration {
 	return p.cfg.ShutdownTimeout
 }
 
-func (p *parts) revokes() bool { return p.cfg.Cache != nil && p.cfg.Cache.RevokeOnExit }
+func (p *parts) revokes() bool {
+	return p.revokesAll() || slices.ContainsFunc(p.logins, (*login).revokes)
+}
 
-// finish revokes what was created through Leasehold, if that is wanted. exit_after_auth wants the opposite: its token is for others.
+func (p *parts) revokesAll() bool { return p.cfg.Cache != nil && p.cfg.Cache.RevokeOnExit }
+
+// revokes reports whether the login's token ends with the process.
+func (l *login) revokes() bool { return l.stanza != nil && l.stanza.RevokeOnExit }
+
+// finish revokes what was created through Leasehold, and the tokens of logins, as far as that is wanted. exit_after_auth wants the opposite: its token is
+// for others.
 func (e *exit) finish(why error) {
 	p := e.p
 	if !p.revokes() || errors.Is(why, autoauth.ErrDone) {
@@ -45,16 +57,43 @@ func (e *exit) finish(why error) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(p.cfg.ShutdownTimeout))
 	defer cancel()
-	revoked, failed := p.index.RevokeAll(ctx, p.upstream, p.log, p.ownsToken())
-	level := slog.LevelInfo
-	if failed > 0 {
-		level = slog.LevelWarn
+	if p.revokesAll() {
+		revoked, failed := p.index.RevokeAll(ctx, p.upstream, p.log, p.ownsToken)
+		level := slog.LevelInfo
+		if failed > 0 {
+			level = slog.LevelWarn
+		}
+		p.log.Log(ctx, level, "revoked what was created through Leasehold", slog.Int("revoked", revoked), slog.Int("failed", failed))
 	}
-	p.log.Log(ctx, level, "revoked what was created through Leasehold", slog.Int("revoked", revoked), slog.Int("failed", failed))
+	var tasks sync.WaitGroup
+	for _, one := range p.logins {
+		if one.revokes() {
+			tasks.Go(func() { p.revokeToken(ctx, one) })
+		}
+	}
+	tasks.Wait()
 }
 
-// ownsToken reports whether nobody but Leasehold has the auto-auth token: a login of its own brought it, and no sink hands it on.
-func (p *parts) ownsToken() bool {
-	a := p.cfg.AutoAuth
-	return a != nil && a.Method.Type != "token_file" && len(a.Sinks) == 0
+// revokeToken gives a login's token back, and all that hangs on it. A kill before Vault's answer must not bring it back.
+func (p *parts) revokeToken(ctx context.Context, one *login) {
+	t := one.manager.Token()
+	if t.IsZero() || p.index.Accessor(t) == "" && p.revokesAll() && p.ownsToken(one.name) {
+		return // there is none, or it is revoked already
+	}
+	log := p.log.With(slog.String("auto_auth", string(one.name)), slog.String("accessor", string(one.held.accessor())))
+	settle := p.index.Announce(lease.Eviction{Scope: lease.ScopeToken, Value: t.Reveal()})
+	err := p.upstream.RevokeSelf(ctx, one.held.namespace, t)
+	gone := err == nil || errors.Is(err, vault.ErrTokenGone) // two stanzas may hold the same token
+	settle(gone)
+	if !gone {
+		log.Warn("the auto-auth token was not revoked", slog.Any("error", err))
+		return
+	}
+	log.Info("the auto-auth token was revoked")
+}
+
+// ownsToken reports whether the auto-auth token of a stanza is Leasehold's to revoke: a login of its own brought it, and no sink hands it on.
+func (p *parts) ownsToken(name vault.AutoAuthName) bool {
+	a := p.cfg.AutoAuthNamed(name)
+	return a != nil && (a.RevokeOnExit || a.Method.Type != "token_file" && len(a.Sinks) == 0)
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,6 @@ import (
 	"slices"
 	"time"
 
-	"leasehold/internal/autoauth"
 	"leasehold/internal/cache"
 	"leasehold/internal/config"
 	"leasehold/internal/lease"
@@ -19,6 +19,7 @@ import (
 	"leasehold/internal/router"
 	"leasehold/internal/telemetry"
 	"leasehold/internal/upstream"
+	"leasehold/internal/vault"
 )
 
 // parts are what a daemon is made of, in dependency order.
@@ -29,14 +30,15 @@ type parts struct {
 
 	started time.Time
 
-	upstream *upstream.Client
-	journal  journal // without a store when the cache is in memory only
-	index    *lease.Index
-	meters   *telemetry.Meters
-	held     *holder
-	restored lease.Restored
-	detached bool              // the cache is in memory only, although a state file is configured; set before opened is closed
-	tokens   *autoauth.Manager // nil without auto-auth
+	vaultSettings upstream.Settings
+	upstream      *upstream.Client
+	journal       journal // without a store when the cache is in memory only
+	index         *lease.Index
+	meters        *telemetry.Meters
+	restored      lease.Restored
+	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
+	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
+	logins        logins
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
 	cache  *cache.Cache
@@ -55,14 +57,15 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 
 func (p *parts) build(o Options) (err error) {
 	v := p.cfg.Vault
-	p.upstream, err = upstream.New(upstream.Settings{
+	p.vaultSettings = upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
 		Product: "Leasehold/" + o.Version, Log: o.Log,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[p.cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[p.cfg.APIProxy.XForwardedFor],
-	})
+	}
+	p.upstream, err = upstream.New(p.vaultSettings)
 	if err != nil {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
@@ -70,8 +73,6 @@ func (p *parts) build(o Options) (err error) {
 	if p.meters, err = telemetry.New(p.index, p.stateOf); err != nil {
 		return err
 	}
-	p.held = &holder{index: p.index, meters: p.meters}
-	p.held.changed.Store(p.started.UnixNano())
 	if p.persists() && !p.needsVault() {
 		w, err := protect(p.cfg.Cache.Persist, p.log)
 		if err != nil {
@@ -81,12 +82,10 @@ func (p *parts) build(o Options) (err error) {
 			return err
 		}
 	}
-	if p.tokens, err = p.manager(o); err != nil {
+	if p.logins, err = p.newLogins(o); err != nil {
 		return err
 	}
-	if p.tokens == nil { // nobody renews or replaces it any more
-		p.index.Lose(p.restored.Auto)
-	}
+	p.releaseStrangers()
 	if p.needsVault() { // before a secret id is spent on a file that cannot be used
 		return p.probeState()
 	}
@@ -99,10 +98,10 @@ func (p *parts) openCache() (err error) {
 	if c := p.cfg.Cache; c != nil {
 		options.ReplayTTL, options.MaxEntrySize = !c.ReportRemainingTTL, c.MaxEntrySize
 	}
-	if p.tokens == nil { // a nil *Manager in an interface would not be nil
+	if len(p.logins) == 0 { // none in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
-		p.cache, err = cache.New(p.index, p.upstream, p.tokens, p.meters, options)
+		p.cache, err = cache.New(p.index, p.upstream, p.logins, p.meters, options)
 	}
 	if err == nil {
 		close(p.opened)
@@ -140,8 +139,11 @@ func (p *parts) newIndex() *lease.Index {
 	if c := p.cfg.Cache; c != nil {
 		o.MaxBytes, o.MaxEntries, o.RenewAt, o.Rules = c.MaxSize, c.MaxEntries, c.RenewAt, rules(c)
 	}
-	if a := p.cfg.AutoAuth; a != nil && a.Method.Type == "approle" {
-		o.AutoAuthPath = a.Method.MountPath + "/login/"
+	o.AutoAuthPaths = map[vault.AutoAuthName]string{}
+	for _, a := range p.cfg.AutoAuths {
+		if a.Method.Type != "token_file" {
+			o.AutoAuthPaths[a.Name] = a.Method.MountPath + "/login/"
+		}
 	}
 	if p.persists() {
 		o.Journal = &p.journal
@@ -162,12 +164,9 @@ func rules(c *config.Cache) []lease.Rule {
 
 // clock renews what the index holds.
 func (p *parts) clock() *lease.Clock {
-	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh}
+	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate}
 	if p.cfg.Cache != nil {
 		o.RenewRate = p.cfg.Cache.RenewRate
-	}
-	if p.tokens != nil {
-		o.OnGone = p.tokens.Invalidate
 	}
 	return lease.NewClock(p.index, p.upstream, p.log, o)
 }

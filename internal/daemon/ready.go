@@ -3,6 +3,7 @@ package daemon
 import (
 	"time"
 
+	"leasehold/internal/autoauth"
 	"leasehold/internal/router"
 	"leasehold/internal/telemetry"
 )
@@ -10,11 +11,15 @@ import (
 // resumed is what auto-auth is while it uses the token of the last run and Vault has not confirmed it yet.
 const resumed = "restored, not logged in"
 
+// handedOut is what it is with the wrap_ttl of a method.
+const handedOut = "handed out wrapped"
+
 // readiness tells of each part whether requests can be answered with it, and how it is.
 func (p *parts) readiness() router.Readiness {
 	var out router.Readiness
-	if p.tokens != nil {
-		out.Parts = append(out.Parts, p.authState())
+	for _, one := range p.logins {
+		out.Parts = append(out.Parts, one.state())
+		out.Parts = append(out.Parts, one.sinkStates()...)
 	}
 	if p.persists() {
 		out.Parts = append(out.Parts, p.fileState())
@@ -26,15 +31,29 @@ func (p *parts) readiness() router.Readiness {
 	return out
 }
 
-func (p *parts) authState() router.PartState {
-	part := router.PartState{Name: "auto_auth", Since: time.Unix(0, p.held.changed.Load())}
+// state is what there is to tell of a login, but for what would tell a client more than it may know: accessors are not among it.
+func (l *login) state() router.PartState {
+	now := l.manager.Status()
+	part := router.PartState{
+		Name: l.name.Stanza(), State: string(now.State), Since: now.Since,
+		Next: now.Next, Failures: now.Failures, LastError: now.LastError,
+	}
+	switch now.State {
+	case autoauth.Holding, autoauth.Renewing, autoauth.Replacing:
+		part.Ready = true
+	}
 	switch {
-	case p.tokens.Resuming():
-		part.Ready, part.State = true, resumed
-	case p.tokens.Token().IsZero():
-		part.State = "not logged in"
-	default:
-		part.Ready, part.State = true, "logged in"
+	case now.Wrapped:
+		part.State = handedOut
+	case now.Resuming:
+		part.State = resumed
+	}
+	if !now.NextAt.IsZero() {
+		part.NextAt = &now.NextAt
+	}
+	if left, known := now.SafeOutage(time.Now()); known {
+		seconds := int(left.Seconds())
+		part.Expires, part.Safe = &now.Expires, &seconds
 	}
 	return part
 }

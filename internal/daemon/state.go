@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -127,12 +129,15 @@ func (p *parts) detach() {
 	p.index.Detach()
 }
 
-// identity names the Vault and the login that a state file belongs to.
+// identity names the Vault and the logins that a state file belongs to.
 func (p *parts) identity() string {
 	parts := []string{p.upstream.Address(), p.cfg.Vault.Namespace}
-	if a := p.cfg.AutoAuth; a != nil {
+	for _, a := range slices.SortedFunc(slices.Values(p.cfg.AutoAuths), func(a, b config.AutoAuth) int { return cmp.Compare(a.Name, b.Name) }) {
 		m := a.Method
-		parts = append(parts, m.Type, m.MountPath, m.Namespace, m.Settings.String("role_id_file_path"), m.Settings.String("token_file_path"))
+		parts = append(parts, string(a.Name), m.Type, m.MountPath, m.Namespace)
+		for _, key := range [...]string{"role_id_file_path", "token_file_path", "role", "name", "username"} { // who logs in, by whatever method
+			parts = append(parts, m.Settings.String(key))
+		}
 	}
 	return strings.Join(parts, "\x00")
 }

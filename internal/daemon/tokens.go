@@ -2,100 +2,137 @@ package daemon
 
 import (
 	"fmt"
+	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/vault/api"
+
 	"leasehold/internal/autoauth"
 	"leasehold/internal/autoauth/credfile"
-	"leasehold/internal/autoauth/method/approle"
 	"leasehold/internal/autoauth/method/static"
-	"leasehold/internal/autoauth/method/tokenfile"
-	"leasehold/internal/autoauth/sink/file"
 	"leasehold/internal/config"
 	"leasehold/internal/lease"
 	"leasehold/internal/telemetry"
 	"leasehold/internal/vault"
 )
 
-// manager builds auto-auth; it returns nil when there is none. It begins with the token of the last run, if the state file has it.
-func (p *parts) manager(o Options) (*autoauth.Manager, error) {
-	if p.cfg.AutoAuth == nil && o.Token.IsZero() {
+// newLogins builds auto-auth: a login for each stanza, or one that holds the user's own token; none without either.
+func (p *parts) newLogins(o Options) (all logins, err error) {
+	if len(p.cfg.AutoAuths) == 0 && o.Token.IsZero() {
 		return nil, nil
 	}
-	client, err := p.upstream.API()
-	if err != nil {
-		return nil, err
+	g := &gauge{meters: p.meters, missing: max(1, len(p.cfg.AutoAuths))}
+	if len(p.cfg.AutoAuths) == 0 {
+		one := p.newLogin("", g)
+		options := p.loginOptions(one)
+		client, err := p.upstream.API()
+		if err != nil {
+			return nil, err
+		}
+		one.manager = autoauth.NewManager(client, static.New(o.Token), p.log, options)
+		return logins{one}, nil
 	}
+	for i := range p.cfg.AutoAuths {
+		a := &p.cfg.AutoAuths[i]
+		one := p.newLogin(a.Name, g)
+		one.stanza = a
+		all = append(all, one)
+	}
+	for _, one := range all {
+		if one.manager, err = p.manager(one, one == all.unsealer()); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (p *parts) newLogin(name vault.AutoAuthName, g *gauge) *login {
+	h := &holder{name: name, index: p.index, gauge: g}
+	return &login{name: name, held: h}
+}
+
+// loginOptions are those that every login has.
+func (p *parts) loginOptions(one *login) autoauth.Options {
 	options := autoauth.Options{
 		Namespace: vault.CanonicalNamespace(p.cfg.Vault.Namespace), ExitAfterAuth: p.cfg.ExitAfterAuth,
-		Observers: []autoauth.Observer{p.held}, Meter: p.meters,
+		Observers: []autoauth.Observer{one.held}, Meter: p.meters,
 	}
 	if p.cfg.Cache != nil {
 		options.MinTokenTTL = p.cfg.Cache.MinTokenTTL
 	}
-	if p.cfg.AutoAuth == nil {
-		p.held.namespace = options.Namespace
-		return autoauth.NewManager(client, static.New(o.Token), p.log, options), nil
+	one.held.namespace = options.Namespace
+	return options
+}
+
+// manager builds the manager of a stanza. It begins with the token of the last run, if the state file has it.
+func (p *parts) manager(one *login, unseals bool) (*autoauth.Manager, error) {
+	a, m, options := one.stanza, one.stanza.Method, p.loginOptions(one)
+	client, err := p.upstream.API()
+	if err != nil {
+		return nil, err
 	}
-	m := p.cfg.AutoAuth.Method
 	options.MinBackoff, options.MaxBackoff, options.ExitOnErr = m.MinBackoff, m.MaxBackoff, m.ExitOnErr
+	options.MaxAttempts, options.TotalTimeout = m.MaxAttempts, m.TotalTimeout
+	options.WrapTTL, options.MountPath = m.WrapTTL, m.MountPath
+	options.ReauthOnNewCredentials = a.ReauthOnNewCredentials
 	if m.Namespace != "" {
 		options.Namespace = vault.CanonicalNamespace(m.Namespace)
 	}
-	p.held.namespace = options.Namespace
-	for _, s := range p.cfg.AutoAuth.Sinks {
-		sink, err := file.Open(s.Path, file.Options{Mode: s.Mode, Owner: s.Owner, Group: s.Group})
-		if err != nil {
-			return nil, fmt.Errorf("%sauto_auth: %w", place(s.Pos), err)
-		}
-		options.Sinks = append(options.Sinks, sink)
+	one.held.namespace = options.Namespace
+	if options.Sinks, err = p.sinks(a, options.Namespace); err != nil {
+		return nil, err
+	}
+	log := p.log
+	if a.Name != "" {
+		log = log.With(slog.String("auto_auth", string(a.Name)))
 	}
 	method, err := p.method(m)
 	if err != nil {
 		return nil, fmt.Errorf("%sauto_auth: %w", place(m.Pos), err)
 	}
-	if p.needsVault() {
-		method = &unsealing{Method: method, parts: p}
+	if own, ok := method.(interface {
+		Through(*api.Client) (*api.Client, error)
+	}); ok { // Vault renews a token of the cert method only over connections of the method
+		if client, err = own.Through(client); err != nil {
+			return nil, err
+		}
 	}
-	if r := p.restored; !r.Auto.IsZero() && p.mayResume(r.Auto) {
-		options.Resume = autoauth.Resumed{Token: r.Auto, Accessor: r.AutoAccessor, Expires: r.AutoExpires}
+	if p.needsVault() && unseals {
+		method = &unsealing{Method: method, parts: p, login: one}
 	}
-	return autoauth.NewManager(client, method, p.log, options), nil
+	options.Resume = p.resumed(one)
+	return autoauth.NewManager(client, method, log, options), nil
+}
+
+// resumed is the token of the last run of a login, if it may be used again.
+func (p *parts) resumed(one *login) autoauth.Resumed {
+	last := p.restored.Auto[one.name]
+	if last.Token.IsZero() || !p.mayResume(one.stanza, last.Token) {
+		return autoauth.Resumed{}
+	}
+	return autoauth.Resumed{Token: last.Token, Accessor: last.Accessor, Expires: last.Expires}
 }
 
 // mayResume reports whether the token of the last run may be used again. A token file says itself which token is to be used.
-func (p *parts) mayResume(last vault.Token) bool {
-	m := p.cfg.AutoAuth.Method
+func (p *parts) mayResume(a *config.AutoAuth, last vault.Token) bool {
+	m := a.Method
 	if m.Type != "token_file" {
 		return true
 	}
-	now, err := credfile.New("token", m.Settings.String("token_file_path"), false, p.log).Read()
+	now, err := credfile.New("token", m.Settings.String("token_file_path"), p.log, credfile.Options{}).Read()
 	return err == nil && vault.NewToken(now).Equal(last)
 }
 
-// method builds the auth method of a configuration that the loader has checked.
-func (p *parts) method(m config.Method) (autoauth.Method, error) {
-	switch m.Type {
-	case "approle":
-		return approle.New(m.Settings.String("role_id_file_path"), p.log, approle.Options{
-			MountPath:        m.MountPath,
-			SecretIDFile:     m.Settings.String("secret_id_file_path"),
-			KeepSecretIDFile: !m.Settings.Bool("remove_secret_id_file_after_reading"),
-		}), nil
-	case "token_file":
-		return tokenfile.New(m.Settings.String("token_file_path"), p.log), nil
-	default:
-		return nil, fmt.Errorf("method %q is not built yet; use approle or token_file", m.Type)
-	}
-}
-
-// holder brings the auto-auth token from autoauth to the lease index: leases can hang on it only while it is held.
+// holder brings a login's token from autoauth to the lease index: leases can hang on it only while it is held.
 type holder struct {
+	name      vault.AutoAuthName
 	index     *lease.Index
-	meters    *telemetry.Meters
+	gauge     *gauge
 	namespace vault.Namespace
 	current   atomic.Pointer[autoauth.Held]
-	changed   atomic.Int64 // Unix nanoseconds: since when there is a token, or none
+	wrapped   atomic.Bool // the last token was handed out wrapped
 }
 
 // TokenHeld is called for every new auto-auth token.
@@ -104,20 +141,28 @@ func (h *holder) TokenHeld(held autoauth.Held) {
 	if old := h.current.Load(); old != nil && held.PreviousAlive {
 		previousEnds = old.Expires
 	}
-	if old := h.current.Swap(&held); old == nil {
-		h.changed.Store(time.Now().UnixNano())
-	}
-	h.index.Hold(held.Token, held.Accessor, h.namespace, previousEnds)
+	old := h.current.Swap(&held)
+	h.index.Hold(h.name, held.Token, held.Accessor, h.namespace, previousEnds)
 	h.index.HeldUntil(held.Token, held.Expires)
-	h.meters.Authenticated(true)
+	if old == nil {
+		h.gauge.add(-1)
+	}
 }
 
 // TokenLost is called when Vault does not know the token any more.
 func (h *holder) TokenLost(t vault.Token) {
-	h.current.Store(nil)
-	h.changed.Store(time.Now().UnixNano())
-	h.index.Lose(t)
-	h.meters.Authenticated(false)
+	old := h.current.Swap(nil)
+	h.index.Release(h.name, t)
+	if old != nil { // else it was the last run's, and never confirmed
+		h.gauge.add(1)
+	}
+}
+
+// TokenWrapped is called when a token was handed out that nobody here has.
+func (h *holder) TokenWrapped() {
+	if !h.wrapped.Swap(true) {
+		h.gauge.add(-1)
+	}
 }
 
 func (h *holder) accessor() vault.Accessor {
@@ -125,4 +170,19 @@ func (h *holder) accessor() vault.Accessor {
 		return held.Accessor
 	}
 	return ""
+}
+
+// gauge tells the meters whether every login has a token.
+type gauge struct {
+	meters *telemetry.Meters
+
+	mu      sync.Mutex // so that what is told last is true
+	missing int        // logins without a token
+}
+
+func (g *gauge) add(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.missing += n
+	g.meters.Authenticated(g.missing == 0)
 }

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"leasehold/internal/autoauth"
-	"leasehold/internal/autoauth/method/static"
 	"leasehold/internal/seal"
 	"leasehold/internal/vault"
 )
@@ -22,7 +20,8 @@ import (
 type unsealing struct {
 	autoauth.Method
 	parts  *parts
-	login  *api.Secret // one that has not done all of this yet: a secret id may be good for no other
+	login  *login
+	fresh  *api.Secret // a login that has not done all of this yet: a secret id may be good for no other
 	until  time.Time   // of its use
 	opened bool
 	chosen bool // between the two tokens
@@ -32,46 +31,57 @@ func (u *unsealing) Login(ctx context.Context, c *api.Client) (*api.Secret, erro
 	if u.chosen {
 		return u.Method.Login(ctx, c)
 	}
-	plain, err := unbound(c)
+	fresh, err := unbound(c)
 	if err != nil {
 		return nil, err
 	}
-	if u.login == nil || time.Now().After(u.until) {
-		if u.login, err = u.Method.Login(ctx, c); err != nil {
-			u.login = nil
+	if u.fresh == nil || time.Now().After(u.until) {
+		if u.fresh, err = u.Method.Login(ctx, c); err != nil {
+			u.fresh = nil
 			return nil, err
 		}
-		ttl, _ := u.login.TokenTTL() // 0, for a token that does not end, has it asked for again: that costs nothing but a login
+		ttl, _ := u.fresh.TokenTTL() // 0, for a token that does not end, has it asked for again: that costs nothing but a login
 		u.until = time.Now().Add(ttl / 2)
 	}
-	id, err := u.login.TokenID()
+	id, err := u.fresh.TokenID()
 	if err != nil || id == "" {
-		return u.login, err // the manager says what is wrong with it
+		return u.fresh, err // the manager says what is wrong with it
 	}
-	plain.SetToken(id)
 	if !u.opened {
-		if err := u.open(ctx, plain); err != nil {
+		opener := fresh()
+		opener.SetToken(id)
+		if err := u.open(ctx, opener); err != nil {
 			return nil, err
 		}
 		u.opened = true
 	}
-	chosen, err := u.choose(ctx, plain, vault.NewToken(id))
+	chosen, err := u.choose(ctx, fresh, vault.NewToken(id))
 	if err != nil {
 		return nil, err
 	}
-	u.chosen, u.login = true, nil
+	u.chosen, u.fresh = true, nil
 	return chosen, nil
 }
 
-// unbound is a client of its own with the namespace of c: what a login sets on c must not go along.
-func unbound(c *api.Client) (*api.Client, error) {
+// Watch is that of the method, if it can tell of new credentials.
+func (u *unsealing) Watch(ctx context.Context, changed func()) {
+	if w, ok := u.Method.(autoauth.Watcher); ok {
+		w.Watch(ctx, changed)
+	}
+}
+
+// unbound makes clients of their own with the namespace of c: what a login sets on c must not go along.
+func unbound(c *api.Client) (fresh func() *api.Client, err error) {
 	plain, err := c.CloneWithHeaders()
 	if err != nil {
 		return nil, fmt.Errorf("prepare the unsealing of the state file: %w", err)
 	}
-	plain.ClearToken()                                                     // the library takes one from VAULT_TOKEN
-	plain.SetWrappingLookupFunc(func(string, string) string { return "" }) // and would have all answers wrapped for VAULT_WRAP_TTL
-	return plain, nil
+	return func() *api.Client {
+		one := plain.WithNamespace(plain.Namespace())
+		one.ClearToken()                                                     // the library takes one from VAULT_TOKEN
+		one.SetWrappingLookupFunc(func(string, string) string { return "" }) // and would have all answers wrapped for VAULT_WRAP_TTL
+		return one
+	}, nil
 }
 
 // open opens the file. Vault's refusals are tried again with the next attempt; what is wrong with the file itself ends the daemon.
@@ -80,6 +90,7 @@ func (u *unsealing) open(ctx context.Context, c *api.Client) error {
 	key := asking{Wrapper: seal.NewTransit(c, persist.TransitMount, persist.TransitKey)}
 	err := u.parts.openState(ctx, &key)
 	if err == nil {
+		u.parts.releaseStrangers()
 		err = u.parts.openCache()
 	}
 	switch {
@@ -88,7 +99,7 @@ func (u *unsealing) open(ctx context.Context, c *api.Client) error {
 	case key.failed == nil:
 		u.parts.fail(err)
 	case vault.SaysTokenGone(key.failed.Error()):
-		u.login = nil // waiting would not make it good again
+		u.fresh = nil // waiting would not make it good again
 	}
 	return fmt.Errorf("open the state file: %w", err)
 }
@@ -114,67 +125,26 @@ func (a *asking) Unwrap(ctx context.Context, wrapped []byte) (out []byte, err er
 
 // choose returns the login of the last run's token if that is good, and gives back the one that opened the file. It fails when Vault cannot say
 // whether it is good.
-func (u *unsealing) choose(ctx context.Context, c *api.Client, fresh vault.Token) (*api.Secret, error) {
-	last := u.parts.restored.Auto
-	if last.IsZero() || last.Equal(fresh) || !u.parts.mayResume(last) {
-		return u.login, nil
+func (u *unsealing) choose(ctx context.Context, fresh func() *api.Client, opener vault.Token) (*api.Secret, error) {
+	last := u.parts.resumed(u.login)
+	if last.Token.IsZero() || last.Token.Equal(opener) {
+		return u.fresh, nil
 	}
-	found, err := confirm(ctx, c, last)
+	found, err := autoauth.Confirm(ctx, fresh, last.Token)
 	switch {
-	case isRefusal(err), errors.Is(err, errEnding):
-		u.parts.log.Info("the token of the last run is not good any more", slog.String("accessor", string(u.parts.restored.AutoAccessor)), slog.Any("error", refusedOr(err)))
-		return u.login, nil
+	case err != nil && autoauth.Final(err):
+		u.parts.log.Info("the token of the last run is not good any more", slog.String("accessor", string(last.Accessor)), slog.Any("error", err))
+		return u.fresh, nil
 	case err != nil: // its leases are as good as before
-		return nil, fmt.Errorf("look up the token of the last run: %w", refusedOr(err))
+		return nil, fmt.Errorf("look up the token of the last run: %w", err)
 	}
 	// That of a token file would be somebody else's to revoke, but it is the last run's, or is to be used now.
+	c := fresh()
+	c.SetToken(opener.Reveal())
 	if err := c.Auth().Token().RevokeSelfWithContext(ctx, ""); err != nil {
 		u.parts.log.Warn("the token that opened the state file was not given back, and lives until its end", slog.Any("error", refusedOr(err)))
 	}
 	return found, nil
-}
-
-var (
-	errEnding = errors.New("it ends within a second")
-	errOther  = errors.New("Vault's answer is about another token")
-)
-
-// confirm asks Vault for the token's data. One that may not look itself up may still renew itself (token_no_default_policy), which shows as well
-// that it is good.
-func confirm(ctx context.Context, c *api.Client, last vault.Token) (*api.Secret, error) {
-	again, err := unbound(c)
-	if err != nil {
-		return nil, err
-	}
-	found, err := static.New(last).Login(ctx, again)
-	if answer, ok := errors.AsType[*api.ResponseError](err); ok && isRefusal(err) && !vault.SaysTokenGone(strings.Join(answer.Errors, " ")) {
-		found, err = again.Auth().Token().RenewSelfWithContext(ctx, 0)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if id, err := found.TokenID(); err != nil || !vault.NewToken(id).Equal(last) {
-		return nil, errors.Join(errOther, err)
-	}
-	// Vault rounds the time left down. Zero means "never" in a lookup alone, and there only if there is no time to expire at.
-	if ttl, err := found.TokenTTL(); err != nil || ttl == 0 && (found.Auth != nil || found.Data["expire_time"] != nil) {
-		return nil, errors.Join(errEnding, err)
-	}
-	return found, nil
-}
-
-// isRefusal reports whether err is Vault's last word. One without a reason is of something in front of Vault, and some statuses pass: a standby that
-// has not caught up, a quota.
-func isRefusal(err error) bool {
-	answer, ok := errors.AsType[*api.ResponseError](err)
-	if !ok || answer.RawError || len(answer.Errors) == 0 {
-		return false
-	}
-	switch answer.StatusCode {
-	case http.StatusRequestTimeout, http.StatusPreconditionFailed, http.StatusTooEarly, http.StatusTooManyRequests:
-		return false
-	}
-	return answer.StatusCode >= 400 && answer.StatusCode < 500
 }
 
 // refusedOr is an answer of Vault in few words; it may echo nothing of the request.

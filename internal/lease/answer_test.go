@@ -167,7 +167,7 @@ func TestSplitCutsAroundTheSeconds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
-			x.Hold(app, "", "", noon)
+			x.Hold("", app, "", "", noon)
 			key := mustKeep(t, x, "aws/creds/a", app, tc.body, noon)
 			before, digits, after := x.Get(&key, noon).Answer().Split()
 			if string(before) != tc.before || string(digits) != tc.digits || string(after) != tc.after {
@@ -238,7 +238,7 @@ func agree[T comparable](t *testing.T, fields map[string]json.RawMessage, name s
 // splitsAround checks that a kept body falls apart around the seconds of its life.
 func splitsAround(t *testing.T, body []byte) {
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "", "", noon)
+	x.Hold("", app, "", "", noon)
 	e, v := x.Keep(offerOf(x, "a/b", app, string(body), noon))
 	if !v.Kept() {
 		return

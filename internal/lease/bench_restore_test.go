@@ -29,7 +29,7 @@ func filledJournal(b testing.TB, n int, now time.Time) *listed {
 	m := newMemory()
 	x := lease.NewIndex(lease.Options{MaxBytes: -1, Journal: m, Log: slog.New(slog.DiscardHandler)})
 	token := vault.NewToken("hvs.CAESIJ5mYYr0vS3Xq0z1Jz3bB4J2n8oHkXyVtA0nYk2T5qGGiEKHGh2cy5aT3RmQkVhUzZmQ0dLUzVXcE5tVHc")
-	x.Hold(token, "Xq0z1Jz3bB4J2n8oHkXyVtA0", "", time.Time{})
+	x.Hold("", token, "Xq0z1Jz3bB4J2n8oHkXyVtA0", "", time.Time{})
 	header := map[string][]string{
 		"Cache-Control": {"no-store"}, "Content-Type": {"application/json"}, "Strict-Transport-Security": {"max-age=31536000; includeSubDomains"},
 	}

@@ -24,7 +24,7 @@ func offers(x *lease.Index, n int, now time.Time) []lease.Offer {
 // filled is an index that holds n leases of app.
 func filled(b testing.TB, n int, now time.Time) (*lease.Index, []lease.Offer) {
 	x := lease.NewIndex(lease.Options{MaxBytes: 1 << 40})
-	x.Hold(app, "", "", time.Time{})
+	x.Hold("", app, "", "", time.Time{})
 	all := offers(x, n, now)
 	for _, o := range all {
 		if _, v := x.Keep(o); !v.Kept() {
@@ -119,14 +119,14 @@ func BenchmarkKeep(b *testing.B) {
 	const n = 10_000
 	now := time.Now()
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "", "", time.Time{})
+	x.Hold("", app, "", "", time.Time{})
 	all := offers(x, n, now)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		if i == n {
 			b.StopTimer()
 			i, x = 0, lease.NewIndex(lease.Options{})
-			x.Hold(app, "", "", time.Time{})
+			x.Hold("", app, "", "", time.Time{})
 			b.StartTimer()
 		}
 		if _, v := x.Keep(all[i]); !v.Kept() {
@@ -144,7 +144,7 @@ func BenchmarkEvictTokenWith10000Leases(b *testing.B) {
 			b.Fatalf("%d gone", gone)
 		}
 		b.StopTimer()
-		x.Hold(app, "", "", time.Time{})
+		x.Hold("", app, "", "", time.Time{})
 		for _, o := range all {
 			x.Keep(o)
 		}
@@ -160,7 +160,7 @@ func BenchmarkMemory(b *testing.B) {
 	var measured, counted float64
 	for b.Loop() {
 		x := lease.NewIndex(lease.Options{})
-		x.Hold(app, "", "", time.Time{})
+		x.Hold("", app, "", "", time.Time{})
 		before := heap()
 		for i := range n {
 			path := fmt.Sprintf("database/creds/role-%d", i)

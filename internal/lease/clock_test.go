@@ -89,7 +89,7 @@ var (
 func running(t *testing.T, f *fakeVault, test func(t *testing.T, x *lease.Index)) {
 	synctest.Test(t, func(t *testing.T) {
 		x := lease.NewIndex(lease.Options{})
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		go func() {
 			if err := lease.NewClock(x, f, slog.New(slog.DiscardHandler), lease.ClockOptions{}).Run(t.Context()); err != nil {
 				t.Errorf("Run() = %v", err)
@@ -279,7 +279,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				x, f := lease.NewIndex(lease.Options{}), &fakeVault{answer: answer}
-				x.Hold(app, "", "", time.Time{})
+				x.Hold("", app, "", "", time.Time{})
 				var done atomic.Int32
 				ended := make(chan error, 1)
 				go func() {
@@ -326,7 +326,7 @@ func TestWhatIsLoggedAndCounted(t *testing.T) {
 			}
 		}
 		x := lease.NewIndex(lease.Options{})
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		go lease.NewClock(x, f, log, lease.ClockOptions{OnDone: func(ok bool) {
 			if ok {

@@ -1,12 +1,15 @@
 package lease
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"math"
 	"net/http"
 	"slices"
 	"time"
+
+	"leasehold/internal/vault"
 )
 
 func nanosOf(t time.Time) int64 {
@@ -36,6 +39,23 @@ func appendNanos(b []byte, times ...int64) []byte {
 		b = binary.BigEndian.AppendUint64(b, uint64(t))
 	}
 	return b
+}
+
+// appendHolds adds the holders of an auto-auth token, in the order of their names.
+func appendHolds(b []byte, holds []hold) []byte {
+	b = appendNumber(b, len(holds))
+	for _, h := range holds {
+		b = appendNanos(appendText(b, h.name), h.since)
+	}
+	return b
+}
+
+// parseHolds reads what cursor.holds has found to be some.
+func parseHolds(b []byte) (holds []hold) {
+	for c := (cursor{rest: b}); len(c.rest) > 0; {
+		holds = append(holds, hold{vault.AutoAuthName(c.text()), c.nanos()})
+	}
+	return holds
 }
 
 // appendFields adds header fields, which are in the order of their names.
@@ -129,6 +149,27 @@ func (c *cursor) number() int {
 }
 
 func (c *cursor) text() []byte { return c.take(c.number()) }
+
+// holds skips the holders of an auto-auth token, of which there is at least one, and returns what stands behind their number.
+func (c *cursor) holds() []byte {
+	n := c.number()
+	all := c.rest
+	var last []byte
+	for i := range n {
+		name := c.text()
+		c.nanos()
+		if c.failed || i > 0 && bytes.Compare(last, name) >= 0 {
+			c.fail()
+			return nil
+		}
+		last = name
+	}
+	if n == 0 {
+		c.fail()
+		return nil
+	}
+	return all[:len(all)-len(c.rest)]
+}
 
 func (c *cursor) nanos() int64 {
 	b := c.take(8)

@@ -18,7 +18,7 @@ import (
 func TestAnEvictionIsWhole(t *testing.T) {
 	const leases, readers = 2000, 4
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "", "", noon)
+	x.Hold("", app, "", "", noon)
 	keys := make([]lease.Key, leases)
 	for i := range keys {
 		path := fmt.Sprintf("aws/creds/%d", i)
@@ -52,8 +52,8 @@ func TestAnEvictionIsWhole(t *testing.T) {
 		})
 	}
 	ready.Wait()
-	if gone, auto := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.app"}); gone != leases || !auto {
-		t.Errorf("Evict() = %d, %t; want %d and the auto-auth token", gone, auto, leases)
+	if gone, lost := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.app"}); gone != leases || len(lost) != 1 {
+		t.Errorf("Evict() = %d, %d tokens; want %d and the auto-auth token", gone, len(lost), leases)
 	}
 	evicted.Store(true)
 	done.Wait()
@@ -93,7 +93,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				m.set(rnd.IntN(4) == 0, rnd.IntN(2) == 0, rnd.IntN(3) == 0)
 				switch rnd.IntN(13) {
 				case 0:
-					x.Hold(caller, vault.Accessor("acc"+token(i)), "", now.Add(time.Hour))
+					x.Hold("", caller, vault.Accessor("acc"+token(i)), "", now.Add(time.Hour))
 				case 1:
 					o := offerOf(x, "auth/token/create", vault.NewToken(token(i+1)), tokenAnswer(token(i), "acc"+token(i), i%2 == 0, 3600), now)
 					x.Keep(o)

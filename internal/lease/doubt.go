@@ -18,21 +18,21 @@ type doubt struct {
 // Announce is called before Vault is asked to revoke what e names. From its return on a restart takes that to have happened, whatever becomes of this
 // process: Vault may act and nobody be there to hear of it. settle tells what Vault did, once: what it may have revoked leaves the index as by Evict, with
 // Evict's results.
-func (x *Index) Announce(e Eviction) (settle func(acted bool) (gone int, auto bool)) {
+func (x *Index) Announce(e Eviction) (settle func(acted bool) (gone int, lost []vault.Token)) {
 	x.mu.Lock()
 	d := x.doubt(e)
 	x.mu.Unlock()
 	if d != nil {
 		x.flush()
 	}
-	return func(acted bool) (gone int, auto bool) {
+	return func(acted bool) (gone int, lost []vault.Token) {
 		if acted {
-			gone, auto = x.Evict(e)
+			gone, lost = x.Evict(e)
 		}
 		if d != nil {
 			x.dispel(d)
 		}
-		return gone, auto
+		return gone, lost
 	}
 }
 

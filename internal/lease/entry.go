@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"net/http"
 	"slices"
@@ -173,12 +174,39 @@ type node struct {
 	leases    map[*Entry]struct{}
 	entry     *Entry // nil when there is no answer to serve: an auto-auth token, or a login that was cleared or nears its max TTL
 	origin    string // the path of its login inside the namespace, with a slash at the end; "" when unknown
-	auto      bool   // the current auto-auth token
-	held      int64  // Unix nanoseconds: since when it is the auto-auth token, or was
-	expires   int64  // Unix nanoseconds: when the current auto-auth token ends unless it is renewed; 0 when not known
+	holds     []hold // by name: the auto-auth logins whose current token it is; none of most tokens
+	expires   int64  // Unix nanoseconds: when a current auto-auth token ends unless it is renewed; 0 when not known
 	ends      int64  // Unix nanoseconds: a token that was set aside is not renewed, and what hangs on it ends with it; 0 when not known
 	keptUntil int64  // as an Entry has it
-	alarm     alarm  // when a token without an entry ends; never set for the current auto-auth token
+	alarm     alarm  // when a token without an entry ends; never set for a current auto-auth token
+}
+
+// hold is that a token is an auto-auth login's current one.
+type hold struct {
+	name  vault.AutoAuthName
+	since int64 // Unix nanoseconds
+}
+
+// auto reports whether a token is a current one of auto-auth.
+func (n *node) auto() bool { return len(n.holds) > 0 }
+
+// place is where the hold of a name is among those of n, or would be.
+func (n *node) place(name vault.AutoAuthName) (int, bool) {
+	return slices.BinarySearchFunc(n.holds, name, func(h hold, name vault.AutoAuthName) int { return cmp.Compare(h.name, name) })
+}
+
+// take makes n a login's current token.
+func (n *node) take(h hold) {
+	if i, held := n.place(h.name); !held {
+		n.holds = slices.Insert(n.holds, i, h)
+	}
+}
+
+// yield is take's counterpart.
+func (n *node) yield(name vault.AutoAuthName) {
+	if i, held := n.place(name); held {
+		n.holds = slices.Delete(n.holds, i, i+1)
+	}
 }
 
 func (n *node) size() int64 {

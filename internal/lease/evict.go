@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -31,28 +32,29 @@ type Eviction struct {
 	Namespace vault.Namespace // of ScopePrefix, ScopeMount, ScopeAuthMount, ScopeNamespace
 	InPath    bool            // Namespace may as well be a mount: nothing is meant unless it is known to be a namespace
 	Value     string
-	Clear     bool // forgotten here on request, alive at Vault: the current auto-auth token stays registered
+	Clear     bool // forgotten here on request, alive at Vault: the current auto-auth tokens stay registered
 }
 
 // Evict removes what e names, whole and at once: no Get that begins after Evict has returned finds any of it. It returns how many entries left and
-// whether the current auto-auth token was among what Vault revoked.
-func (x *Index) Evict(e Eviction) (gone int, auto bool) {
+// the current auto-auth tokens that were among what Vault revoked.
+func (x *Index) Evict(e Eviction) (gone int, lost []vault.Token) {
 	x.mu.Lock()
-	gone, auto = x.evict(e)
+	gone, lost = x.evict(e)
 	x.mu.Unlock()
 	x.flush()
-	return gone, auto
+	return gone, lost
 }
 
-func (x *Index) evict(e Eviction) (gone int, auto bool) {
-	before, held := x.entries, x.auto
+func (x *Index) evict(e Eviction) (gone int, lost []vault.Token) {
+	var room [4]*node
+	before, held := x.entries, x.held(room[:0])
 	if e.Scope >= ScopePrefix {
 		// Answers under way may hold leases that this ends. For the narrower scopes they cannot: nobody knows a lease id or a token before its
 		// answer arrives, and leases of a token that is gone are not kept.
 		x.epoch.Add(1)
 	}
 	if e.InPath && !x.namespaces[e.Namespace] {
-		return 0, false // a KV secret may well be called auth/token/revoke
+		return 0, nil // a KV secret may well be called auth/token/revoke
 	}
 	switch e.Scope {
 	case ScopeToken:
@@ -72,7 +74,22 @@ func (x *Index) evict(e Eviction) (gone int, auto bool) {
 	default:
 		x.evictWhere(e)
 	}
-	return before - x.entries, held != nil && x.auto == nil
+	for _, n := range held {
+		if x.tokens[n.id] != n {
+			lost = append(lost, n.token)
+		}
+	}
+	return before - x.entries, lost
+}
+
+// held appends the current auto-auth tokens.
+func (x *Index) held(to []*node) []*node {
+	for _, n := range x.auto {
+		if !slices.Contains(to, n) { // it may have several names
+			to = append(to, n)
+		}
+	}
+	return to
 }
 
 // evictToken removes a token's subtree. What is only cleared stays alive at Vault, and so its tokens stay known, or their next leases would
@@ -110,7 +127,7 @@ func (x *Index) unserve(n *node) {
 	ends := time.Unix(0, n.entry.end.Load())
 	x.unlink(n.entry)
 	n.entry = nil
-	if !n.auto {
+	if !n.auto() {
 		x.setAside(n, ends)
 	}
 	x.saveToken(n)
@@ -267,8 +284,9 @@ func (x *Index) removeNode(root *node) {
 		if x.byAccessor[n.accessor] == n {
 			delete(x.byAccessor, n.accessor)
 		}
-		if x.auto == n {
-			x.auto, n.auto = nil, false
+		for _, h := range n.holds {
+			delete(x.auto, h.name)
 		}
+		n.holds = nil
 	}
 }

@@ -12,7 +12,7 @@ import (
 // garden is an index with leases and logins in three namespaces, and the key of each by its name.
 func garden(t *testing.T) (*lease.Index, map[string]lease.Key) {
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "acc-app", "", noon)
+	x.Hold("", app, "acc-app", "", noon)
 	keys := map[string]lease.Key{}
 	for name, path := range map[string]string{
 		"aws1": "aws/creds/x1", "aws2": "aws/creds2/x2", "aws": "aws/sts/x3", "aws-eu": "aws-eu/creds/x4", "db": "db/creds/ro/x5",
@@ -89,9 +89,9 @@ func TestEvictTakesWhatVaultRevokes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x, keys := garden(t)
-			gone, auto := x.Evict(tc.evict)
-			if gone != len(tc.gone) || auto != tc.auto {
-				t.Errorf("Evict() = %d, %t; want %d, %t", gone, auto, len(tc.gone), tc.auto)
+			gone, lost := x.Evict(tc.evict)
+			if gone != len(tc.gone) || (len(lost) == 1) != tc.auto {
+				t.Errorf("Evict() = %d, %d tokens; want %d, %t", gone, len(lost), len(tc.gone), tc.auto)
 			}
 			var missing []string
 			for name, key := range keys {
@@ -148,11 +148,11 @@ func TestAfterAClearLeasesAreKeptAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
 			key := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.app", "acc-app", true, 3600), noon)
-			x.Hold(app, "acc-app", "", noon) // the auto-auth token may have been cached as a login before
+			x.Hold("", app, "acc-app", "", noon) // the auto-auth token may have been cached as a login before
 			mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
 
-			if gone, auto := x.Evict(e); gone != 2 || auto {
-				t.Errorf("Evict() = %d, %t; want the login and the lease, and the token still registered", gone, auto)
+			if gone, lost := x.Evict(e); gone != 2 || lost != nil {
+				t.Errorf("Evict() = %d, %d tokens; want the login and the lease, and the token still registered", gone, len(lost))
 			}
 			wantStats(t, x, 0, 1)
 			if x.Get(&key, noon) != nil {
@@ -165,10 +165,10 @@ func TestAfterAClearLeasesAreKeptAgain(t *testing.T) {
 
 func TestTheAutoAuthTokenGoesWithItsNamespace(t *testing.T) {
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "acc-app", "ns1/", noon)
+	x.Hold("", app, "acc-app", "ns1/", noon)
 	mustKeep(t, x, "ns1/aws/creds/a", app, leaseAnswer("aws/creds/a/x1.id1", 3600), noon)
-	if gone, auto := x.Evict(lease.Eviction{Scope: lease.ScopeNamespace, Namespace: "ns1/", Value: "ns1"}); gone != 1 || !auto {
-		t.Errorf("Evict() = %d, %t; want the lease and the token", gone, auto)
+	if gone, lost := x.Evict(lease.Eviction{Scope: lease.ScopeNamespace, Namespace: "ns1/", Value: "ns1"}); gone != 1 || len(lost) != 1 || !lost[0].Equal(app) {
+		t.Errorf("Evict() = %d, %d tokens; want the lease and the token", gone, len(lost))
 	}
 	wantStats(t, x, 0, 0)
 }
@@ -176,21 +176,21 @@ func TestTheAutoAuthTokenGoesWithItsNamespace(t *testing.T) {
 func TestHoldFollowsTheAutoAuthToken(t *testing.T) {
 	next := vault.NewToken("hvs.next")
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "acc-app", "", noon)
+	x.Hold("", app, "acc-app", "", noon)
 	mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
-	x.Hold(app, "acc-app", "", noon)
+	x.Hold("", app, "acc-app", "", noon)
 	wantStats(t, x, 1, 1)
 
-	x.Hold(next, "acc-next", "", noon.AddDate(1, 0, 0)) // the old one still has a year
+	x.Hold("", next, "acc-next", "", noon.AddDate(1, 0, 0)) // the old one still has a year
 	wantStats(t, x, 1, 2)
 	mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/x1", 3600), noon)
-	if _, auto := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.app"}); auto {
+	if _, lost := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.app"}); lost != nil {
 		t.Error("a superseded token is taken for the current one")
 	}
 	wantStats(t, x, 0, 1)
 
 	mustKeep(t, x, "aws/creds/a", next, leaseAnswer("aws/creds/a/x2", 3600), noon)
-	x.Hold(app, "acc-app", "", noon.AddDate(-2026, 0, 0)) // any moment but the zero one
+	x.Hold("", app, "acc-app", "", noon.AddDate(-2026, 0, 0)) // any moment but the zero one
 	wantStats(t, x, 1, 2)
 	x.Lose(app)
 	wantStats(t, x, 1, 1)
@@ -210,13 +210,13 @@ func TestTheAutoAuthTokenGoesWithItsLogin(t *testing.T) {
 		"another mount":  {Scope: lease.ScopeAuthMount, Value: "userpass"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x := lease.NewIndex(lease.Options{AutoAuthPath: "auth/approle/login/"})
+			x := lease.NewIndex(lease.Options{AutoAuthPaths: map[vault.AutoAuthName]string{"": "auth/approle/login/"}})
 			now := time.Now()
-			x.Hold(vault.NewToken("hvs.auto"), "acc", "", time.Time{})
+			x.Hold("", vault.NewToken("hvs.auto"), "acc", "", time.Time{})
 			key := mustKeep(t, x, "db/creds/app", vault.NewToken("hvs.auto"), leaseAnswer("db/creds/app/1", 600), now)
 			meant := name != "another prefix" && name != "another mount"
-			if _, auto := x.Evict(e); auto != meant {
-				t.Errorf("the auto-auth token went: %t, want %t", auto, meant)
+			if _, lost := x.Evict(e); (len(lost) == 1) != meant {
+				t.Errorf("the auto-auth token went: %t, want %t", len(lost) == 1, meant)
 			}
 			if gone := x.Get(&key, now) == nil; gone != meant {
 				t.Errorf("its lease went: %t, want %t", gone, meant)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -19,11 +20,17 @@ type revokeClient interface {
 }
 
 // RevokeAll revokes what is held at Vault until ctx ends, from the top of the token tree downwards: a token takes what hangs on it along, so that is
-// not asked for. The current auto-auth token itself is revoked when withAuto says so, else what hangs on it is. What was revoked leaves the index;
-// what could not be is logged by accessor or lease id, and counted. No clock may run, and nothing may be kept meanwhile.
-func (x *Index) RevokeAll(ctx context.Context, client revokeClient, log *slog.Logger, withAuto bool) (revoked, failed int) {
-	r := revocation{index: x, client: client, log: log, withAuto: withAuto}
-	settle := x.Announce(Eviction{Scope: ScopeAll, Clear: !withAuto}) // a kill on the way must not bring back what was revoked by then
+// not asked for. A current auto-auth token itself is revoked when own says so of every login that holds it, else what hangs on it is. What was revoked
+// leaves the index; what could not be is logged by accessor or lease id, and counted. No clock may run, and nothing may be kept meanwhile.
+func (x *Index) RevokeAll(ctx context.Context, client revokeClient, log *slog.Logger, own func(vault.AutoAuthName) bool) (revoked, failed int) {
+	r := revocation{index: x, client: client, log: log, own: own}
+	x.mu.Lock()
+	all := len(x.auto) > 0
+	for name := range x.auto {
+		all = all && own(name)
+	}
+	x.mu.Unlock()
+	settle := x.Announce(Eviction{Scope: ScopeAll, Clear: !all}) // a kill on the way must not bring back what was revoked by then
 	x.mu.Lock()
 	var tops []*node
 	for _, n := range x.tokens {
@@ -44,11 +51,11 @@ func (x *Index) RevokeAll(ctx context.Context, client revokeClient, log *slog.Lo
 }
 
 type revocation struct {
-	index    *Index
-	client   revokeClient
-	log      *slog.Logger
-	withAuto bool
-	failed   atomic.Int64
+	index  *Index
+	client revokeClient
+	log    *slog.Logger
+	own    func(vault.AutoAuthName) bool
+	failed atomic.Int64
 }
 
 // level revokes tokens side by side, and the leases of those that could not be. It returns the tokens below those.
@@ -88,7 +95,7 @@ func (r *revocation) level(ctx context.Context, tokens []*node) (below []*node) 
 }
 
 func (r *revocation) token(ctx context.Context, n *node) (gone bool) {
-	if n.auto && !r.withAuto {
+	if r.isOthers(n) {
 		return false
 	}
 	err := r.client.RevokeSelf(ctx, n.namespace, n.token)
@@ -101,6 +108,11 @@ func (r *revocation) token(ctx context.Context, n *node) (gone bool) {
 	defer r.index.mu.Unlock()
 	r.index.removeNode(n)
 	return true
+}
+
+// isOthers reports whether somebody else has a use for a token.
+func (r *revocation) isOthers(n *node) bool {
+	return slices.ContainsFunc(n.holds, func(h hold) bool { return !r.own(h.name) })
 }
 
 func (r *revocation) lease(ctx context.Context, owner *node, l *Entry) {

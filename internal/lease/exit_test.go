@@ -66,7 +66,7 @@ func TestRevokeAll(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
-			x.Hold(app, "acc-app", "", time.Time{})
+			x.Hold("", app, "acc-app", "", time.Time{})
 			mustKeep(t, x, "a", app, leaseAnswer("a/1", 3600), noon)
 			mustKeep(t, x, "auth/token/create", app, tokenAnswer("hvs.child", "acc-child", false, 3600), noon)
 			mustKeep(t, x, "c", vault.NewToken("hvs.child"), leaseAnswer("c/1", 3600), noon)
@@ -74,7 +74,7 @@ func TestRevokeAll(t *testing.T) {
 			mustKeep(t, x, "b", vault.NewToken("hvs.login"), leaseAnswer("b/1", 3600), noon)
 			r := &revoker{fails: c.fails}
 			var log bytes.Buffer
-			revoked, failed := x.RevokeAll(t.Context(), r, slog.New(slog.NewTextHandler(&log, nil)), c.withAuto)
+			revoked, failed := x.RevokeAll(t.Context(), r, slog.New(slog.NewTextHandler(&log, nil)), func(vault.AutoAuthName) bool { return c.withAuto })
 			slices.Sort(r.asked)
 			if got := strings.Join(r.asked, ","); got != c.asked {
 				t.Errorf("asked for %s, want %s", got, c.asked)
@@ -93,11 +93,42 @@ func TestRevokeAll(t *testing.T) {
 	}
 }
 
+// Each login says for itself whether its token may be revoked; one that two hold is revoked when both say so.
+func TestRevokeAllOfSeveralLogins(t *testing.T) {
+	for name, c := range map[string]struct{ own, asked string }{
+		"of none":  {"", "hvs.app a/1,hvs.both b/1"},
+		"of one":   {"one", "hvs.app,hvs.both b/1"},
+		"of two":   {"one two", "hvs.app,hvs.both b/1"},
+		"of three": {"one two three", "hvs.app,hvs.both"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := lease.NewIndex(lease.Options{})
+			both := vault.NewToken("hvs.both")
+			x.Hold("one", app, "", "", time.Time{})
+			x.Hold("two", both, "", "", time.Time{})
+			x.Hold("three", both, "", "", time.Time{})
+			mustKeep(t, x, "a", app, leaseAnswer("a/1", 3600), noon)
+			mustKeep(t, x, "b", both, leaseAnswer("b/1", 3600), noon)
+			r := &revoker{}
+			revoked, failed := x.RevokeAll(t.Context(), r, slog.New(slog.DiscardHandler), func(name vault.AutoAuthName) bool {
+				return slices.Contains(strings.Fields(c.own), string(name))
+			})
+			slices.Sort(r.asked)
+			if got := strings.Join(r.asked, ","); got != c.asked || revoked != 2 || failed != 0 {
+				t.Errorf("asked for %s, want %s; %d revoked, %d failed", got, c.asked, revoked, failed)
+			}
+			if err := x.Check(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // The time that is left is kept, with 16 at a time, and all that could not be done in it is named.
 func TestRevokeAllEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := lease.NewIndex(lease.Options{})
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		for i := range 1000 {
 			mustKeep(t, x, fmt.Sprint("a", i), app, leaseAnswer(fmt.Sprintf("a%d/1", i), 3600), time.Now())
 		}
@@ -105,7 +136,7 @@ func TestRevokeAllEndsInTime(t *testing.T) {
 		defer cancel()
 		var log bytes.Buffer
 		begun := time.Now()
-		revoked, failed := x.RevokeAll(ctx, &revoker{takes: time.Second}, slog.New(slog.NewTextHandler(&log, nil)), false)
+		revoked, failed := x.RevokeAll(ctx, &revoker{takes: time.Second}, slog.New(slog.NewTextHandler(&log, nil)), func(vault.AutoAuthName) bool { return false })
 		if took := time.Since(begun); took != 10500*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}

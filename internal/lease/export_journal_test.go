@@ -45,7 +45,8 @@ func (x *Index) CatchUp() {
 
 // Thing is all that is remembered of a lease or a token.
 type Thing struct {
-	Entry, Auto    bool
+	Entry          bool
+	Auto           []vault.AutoAuthName // the logins whose current token it is
 	Owner          vault.TokenID
 	Namespace      vault.Namespace
 	Path, Origin   string
@@ -70,11 +71,14 @@ func (x *Index) Dump(now time.Time) map[string]Thing {
 	all := map[string]Thing{}
 	for _, n := range x.tokens {
 		d := Thing{
-			Auto: n.auto, Namespace: n.namespace, Origin: n.origin, Accessor: n.accessor, Ends: n.ends, Expires: n.expires,
+			Namespace: n.namespace, Origin: n.origin, Accessor: n.accessor, Ends: n.ends, Expires: n.expires,
 			Alive: alive(n, now),
 		}
 		if n.parent != nil {
 			d.Owner = n.parent.id
+		}
+		for _, h := range n.holds {
+			d.Auto = append(d.Auto, h.name)
 		}
 		d.add(n.entry)
 		all[n.token.Reveal()] = d

@@ -37,7 +37,10 @@ func (x *Index) Check() error {
 		_, hangs := l.owner.leases[l]
 		c.that(l.leaseID == id && hangs && x.tokens[l.owner.id] == l.owner, "a lease without its token")
 	}
-	c.that(x.auto == nil || (x.auto.auto && x.tokens[x.auto.id] == x.auto && x.auto.alarm.pos == 0), "the auto-auth token is not held")
+	for name, n := range x.auto {
+		_, holds := n.place(name)
+		c.that(holds && x.tokens[n.id] == n && n.alarm.pos == 0, "the auto-auth token of %q is not held", name)
+	}
 	for i := range x.shard {
 		for k, e := range x.shard[i].byKey {
 			c.that(e.key == k && e.end.Load() != 0 && !e.replaced && c.seen[e], "a key shows what is not held")
@@ -64,8 +67,11 @@ func (c *check) that(ok bool, format string, args ...any) {
 
 func (c *check) node(n *node) {
 	c.bytes += n.size()
-	c.that(n.entry != nil || n.auto || n.alarm.pos != 0, "a token without an answer never ends")
-	c.that(n.auto == (c.x.auto == n), "two auto-auth tokens")
+	c.that(n.entry != nil || n.auto() || n.alarm.pos != 0, "a token without an answer never ends")
+	for i, h := range n.holds {
+		c.that(c.x.auto[h.name] == n, "two auto-auth tokens of %q", h.name)
+		c.that(i == 0 || n.holds[i-1].name < h.name, "the holders of a token are not in order")
+	}
 	if n.parent != nil {
 		_, hangs := n.parent.children[n]
 		c.that(hangs && c.x.tokens[n.parent.id] == n.parent, "a child without its parent")

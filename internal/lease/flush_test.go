@@ -52,7 +52,7 @@ func TestADiskThatRefuses(t *testing.T) {
 			now: 11, says: keptInMemory, healed: 12},
 		"a renewal": {change: func(t testing.TB, x *lease.Index) { x.Renewed([]byte(leaseAnswer("db/creds/a/0", 7200)), noon) },
 			now: 11, says: keptInMemory, healed: 11},
-		"a new auto-auth token that the old one outlives": {change: func(t testing.TB, x *lease.Index) { x.Hold(app, "", "", noon.Add(time.Hour)) },
+		"a new auto-auth token that the old one outlives": {change: func(t testing.TB, x *lease.Index) { x.Hold("", app, "", "", noon.Add(time.Hour)) },
 			now: 11, says: keptInMemory, healed: 11},
 		"a revocation":        {change: func(t testing.TB, x *lease.Index) { revoke(x, "db/creds/a/0") }, discards: 1, says: begunAnew, healed: 10},
 		"the loss of a token": {change: func(t testing.TB, x *lease.Index) { x.Lose(vault.NewToken("child1")) }, discards: 1, says: begunAnew, healed: 1},
@@ -62,7 +62,7 @@ func TestADiskThatRefuses(t *testing.T) {
 		"what is cleared": {change: func(t testing.TB, x *lease.Index) {
 			x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "child1", Clear: true})
 		}, discards: 1, says: begunAnew, healed: 1},
-		"a new login":          {change: func(t testing.TB, x *lease.Index) { x.Hold(app, "", "", time.Time{}) }, discards: 1, says: begunAnew, healed: 0},
+		"a new login":          {change: func(t testing.TB, x *lease.Index) { x.Hold("", app, "", "", time.Time{}) }, discards: 1, says: begunAnew, healed: 0},
 		"nothing is discarded": {change: func(t testing.TB, x *lease.Index) { revoke(x, "db/creds/a/0") }, keeps: true, now: 11, discards: 1, says: mayComeBack, healed: 10},
 	} {
 		for _, anyway := range []bool{false, true} {
@@ -135,16 +135,16 @@ func TestAnEndIsNoRevocation(t *testing.T) {
 		}, 30 * time.Minute, 0},
 		"its token was set aside": {func(x *lease.Index, m *memory) {
 			m.set(true, false, false)
-			x.Hold(vault.NewToken("hvs.next"), "", "", noon.Add(time.Minute))
+			x.Hold("", vault.NewToken("hvs.next"), "", "", noon.Add(time.Minute))
 		}, time.Minute, 1},
 		"its token was set aside, and that written": {func(x *lease.Index, m *memory) {
-			x.Hold(vault.NewToken("hvs.next"), "", "", noon.Add(time.Minute))
+			x.Hold("", vault.NewToken("hvs.next"), "", "", noon.Add(time.Minute))
 		}, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMemory()
 			x, _ := watched(m)
-			x.Hold(app, "acc-app", "", time.Time{})
+			x.Hold("", app, "acc-app", "", time.Time{})
 			mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/1", 3600), noon)
 			c.before(x, m)
 			m.set(true, false, false)
@@ -169,7 +169,7 @@ func TestAllIsWrittenAnew(t *testing.T) {
 		const leases = 3500
 		m := newMemory()
 		x, _ := watched(m)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		now := time.Now()
 		for i := range leases {
 			path := fmt.Sprint("aws/creds/", i)
@@ -210,7 +210,7 @@ func TestASlowFailureIsSharedByAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
 		x, _ := watched(m)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		hit := mustKeep(t, x, "aws/creds/hit", app, leaseAnswer("aws/creds/hit/x", 3600), time.Now())
 		m.slow(time.Second)
 		m.set(true, false, false)
@@ -242,7 +242,7 @@ func TestFailuresAreSummarised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
 		x, log := watched(m)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/1", 36_000), time.Now())
 		mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/1", 36_000), time.Now())
 		begun := time.Now()
@@ -286,7 +286,7 @@ func TestFailuresAreSummarised(t *testing.T) {
 func TestWhatIsDoomedIsDiscardedFirst(t *testing.T) {
 	m := newMemory()
 	x, _ := watched(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/1", 3600), noon)
 	m.set(true, false, true)
 	x.Lose(app)
@@ -303,7 +303,7 @@ func TestWhatIsDoomedIsDiscardedFirst(t *testing.T) {
 	if pending, _, _ := x.JournalState(); pending != 0 || len(m.records) != 0 {
 		t.Errorf("%d pending, %d records", pending, len(m.records))
 	}
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	wantJournal(t, x, 0, false)
 }
 
@@ -311,7 +311,7 @@ func TestWhatIsDoomedIsDiscardedFirst(t *testing.T) {
 func TestADiskThatIsNearlyFull(t *testing.T) {
 	m := newMemory()
 	x, log := watched(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	for i := range 2000 {
 		path := fmt.Sprint("aws/creds/", i)
 		mustKeep(t, x, path, app, leaseAnswer(path+"/x", 3600), noon)
@@ -346,7 +346,7 @@ func TestADiskThatIsNearlyFull(t *testing.T) {
 func TestALongFailureIsBounded(t *testing.T) {
 	m := newMemory()
 	x, _ := watched(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	m.set(true, false, false)
 	for i := range 2500 {
 		path := fmt.Sprint("aws/creds/", i)
@@ -366,7 +366,7 @@ func TestTheClockTendsTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
 		x, _ := watched(m)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/1", 60), time.Now())
 		started(t, x, &fakeVault{answer: grant(time.Second)}, lease.ClockOptions{})
 		sleep(2 * time.Minute)
@@ -385,7 +385,7 @@ func TestDetach(t *testing.T) {
 		x, _ := watched(m)
 		m.slow(time.Second)
 		started(t, x, &fakeVault{}, lease.ClockOptions{})
-		go x.Hold(app, "acc-app", "", time.Time{})
+		go x.Hold("", app, "acc-app", "", time.Time{})
 		synctest.Wait()
 		begun := time.Now()
 		x.Detach()

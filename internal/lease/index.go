@@ -29,7 +29,8 @@ type Options struct {
 	RenewAt    float64          // share of a life after which it is renewed; 0 means DefaultRenewAt
 	Rules      []Rule           // the first that matches a path holds; the last should match every path. None: one with the defaults
 
-	AutoAuthPath string // of the auto-auth login, such as "auth/approle/login/": what is revoked by it takes the token; "" when unknown
+	// AutoAuthPaths are those of the auto-auth logins, such as "auth/approle/login/": what is revoked by one takes its token. Unknown ones are left out.
+	AutoAuthPaths map[vault.AutoAuthName]string
 
 	Journal journal      // where entries outlive the process; nil keeps them in memory only
 	Log     *slog.Logger // told when the journal fails; needed with one
@@ -45,8 +46,8 @@ type Index struct {
 	tokens     map[vault.TokenID]*node
 	byAccessor map[vault.Accessor]*node
 	byLease    map[vault.LeaseID]*Entry
-	namespaces map[vault.Namespace]bool // those in which something was ever kept
-	auto       *node
+	namespaces map[vault.Namespace]bool     // those in which something was ever kept
+	auto       map[vault.AutoAuthName]*node // the current tokens of auto-auth; one may have several names
 	alarms     alarms
 	header     *Header // the last one stored: Vault's answers nearly all have the same
 	bytes      int64
@@ -89,6 +90,7 @@ func NewIndex(opt Options) *Index {
 		byAccessor: map[vault.Accessor]*node{},
 		byLease:    map[vault.LeaseID]*Entry{},
 		namespaces: map[vault.Namespace]bool{},
+		auto:       map[vault.AutoAuthName]*node{},
 		ledger:     ledger{changes: map[recordID]change{}, doubts: map[recordID]*doubt{}, turn: make(chan struct{}, 1), behind: make(chan struct{}, 1)},
 		wake:       make(chan struct{}, 1),
 	}

@@ -23,6 +23,7 @@ const (
 var (
 	poolNamespaces = []vault.Namespace{"", "ns1/", "ns1/ns2/"}
 	poolPaths      = []string{"aws/creds", "aws/creds/a", "aws/creds2", "db/creds/ro"}
+	poolNames      = []vault.AutoAuthName{"", "b", "c"}
 	poolLogins     = []string{"auth/approle/login", "auth/approle2/login", "auth/userpass/login/bob", "auth/token/create"}
 )
 
@@ -41,8 +42,8 @@ type held struct {
 // model is a lease.Index without indexes.
 type model struct {
 	x      *lease.Index
-	all    map[string]*held // tokens and leases by id
-	auto   string
+	all    map[string]*held              // tokens and leases by id
+	auto   map[vault.AutoAuthName]string // by login: its current token
 	epoch  uint64
 	spaces map[vault.Namespace]bool
 }
@@ -53,11 +54,12 @@ func TestIndexAgreesWithAModel(t *testing.T) {
 		if rapid.Bool().Draw(t, "with a journal") {
 			x = journaled(newMemory())
 		}
-		m := &model{x: x, all: map[string]*held{}, spaces: map[vault.Namespace]bool{}}
+		m := &model{x: x, all: map[string]*held{}, auto: map[vault.AutoAuthName]string{}, spaces: map[vault.Namespace]bool{}}
 		t.Repeat(map[string]func(*rapid.T){
 			"keep a lease": m.keepLease,
 			"keep a token": m.keepToken,
 			"hold":         m.hold,
+			"release":      m.release,
 			"lose":         m.lose,
 			"evict":        m.evict,
 			"":             m.compare,
@@ -153,17 +155,40 @@ func (m *model) hold(t *rapid.T) {
 	if livesOn {
 		ends = noon.Add(time.Hour)
 	}
-	m.x.Hold(vault.NewToken(id), vault.Accessor(accessorOf(id)), ns, ends)
-	if id == m.auto {
+	name := rapid.SampledFrom(poolNames).Draw(t, "name")
+	m.x.Hold(name, vault.NewToken(id), vault.Accessor(accessorOf(id)), ns, ends)
+	old := m.auto[name]
+	if id == old {
 		return
 	}
-	if m.auto != "" && !livesOn {
-		m.remove(m.auto)
+	if delete(m.auto, name); !livesOn && !m.isAuto(old) {
+		m.remove(old)
 	}
 	if m.all[id] == nil {
 		m.all[id], m.spaces[ns] = &held{id: id, token: true, ns: ns}, true
 	}
-	m.auto = id
+	m.auto[name] = id
+}
+
+// isAuto tells whether a token is a login's current one.
+func (m *model) isAuto(id string) bool {
+	for _, token := range m.auto {
+		if token == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) release(t *rapid.T) {
+	name, id := rapid.SampledFrom(poolNames).Draw(t, "name"), drawToken(t, "token")
+	m.x.Release(name, vault.NewToken(id))
+	if m.auto[name] != id {
+		return
+	}
+	if delete(m.auto, name); !m.isAuto(id) {
+		m.remove(id)
+	}
 }
 
 func (m *model) lose(t *rapid.T) {
@@ -183,8 +208,10 @@ func (m *model) remove(id string) {
 			m.remove(h.id)
 		}
 	}
-	if id == m.auto {
-		m.auto = ""
+	for name, token := range m.auto {
+		if token == id {
+			delete(m.auto, name)
+		}
 	}
 }
 
@@ -233,11 +260,22 @@ func (m *model) evict(t *rapid.T) {
 	case lease.ScopePath:
 		e.Value = rapid.SampledFrom([]string{"", "/", "aws", "aws/", "aws/creds", "ns1", "ns1/aws/creds", "auth/approle"}).Draw(t, "path")
 	}
-	before, held := m.entries(), m.auto != ""
+	before, lost := m.entries(), map[string]bool{}
+	for _, id := range m.auto {
+		lost[id] = true
+	}
 	m.apply(e)
-	gone, auto := m.x.Evict(e)
-	if gone != before-m.entries() || auto != (held && m.auto == "") {
-		t.Fatalf("Evict(%+v) = %d, %t; want %d, %t", e, gone, auto, before-m.entries(), held && m.auto == "")
+	for _, id := range m.auto {
+		delete(lost, id)
+	}
+	gone, tokens := m.x.Evict(e)
+	if gone != before-m.entries() || len(tokens) != len(lost) {
+		t.Fatalf("Evict(%+v) = %d and %d auto-auth tokens; want %d and %d", e, gone, len(tokens), before-m.entries(), len(lost))
+	}
+	for _, token := range tokens {
+		if !lost[token.Reveal()] {
+			t.Fatalf("Evict(%+v) tells of the loss of %s", e, token.Reveal())
+		}
 	}
 }
 

@@ -47,10 +47,13 @@ func TestTheIndexIsAlwaysWhole(t *testing.T) {
 				if rapid.Bool().Draw(t, "the previous lives on") {
 					ends = now.Add(time.Duration(rapid.IntRange(0, 3600).Draw(t, "seconds")) * time.Second)
 				}
-				x.Hold(vault.NewToken(id), vault.Accessor(accessorOf(id)), "", ends)
+				x.Hold(rapid.SampledFrom(poolNames).Draw(t, "name"), vault.NewToken(id), vault.Accessor(accessorOf(id)), "", ends)
 			},
 			"held until": func(t *rapid.T) {
 				x.HeldUntil(vault.NewToken(drawToken(t, "token")), now.Add(time.Duration(rapid.IntRange(0, 3600).Draw(t, "seconds"))*time.Second))
+			},
+			"release": func(t *rapid.T) {
+				x.Release(rapid.SampledFrom(poolNames).Draw(t, "name"), vault.NewToken(drawToken(t, "token")))
 			},
 			"lose":  func(t *rapid.T) { x.Lose(vault.NewToken(drawToken(t, "token"))) },
 			"evict": func(t *rapid.T) { x.Evict(drawEviction(t)) },
@@ -153,8 +156,10 @@ func (j *journalModel) compare(t *rapid.T, x *lease.Index, o lease.Options, now 
 		if !sameThing(got, d) {
 			t.Fatalf("%s comes back as %+v, not %+v", id, got, d)
 		}
-		if d.Auto && !out.Auto.Equal(vault.NewToken(id)) {
-			t.Fatalf("%s is not the auto-auth token after a restart", id)
+		for _, name := range d.Auto {
+			if !out.Auto[name].Token.Equal(vault.NewToken(id)) {
+				t.Fatalf("%s is not the auto-auth token of %q after a restart", id, name)
+			}
 		}
 	}
 	again := lease.NewIndex(o)

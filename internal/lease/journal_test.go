@@ -16,7 +16,7 @@ import (
 func grow(t *testing.T, x *lease.Index, sent time.Time) (keys []lease.Key) {
 	t.Helper()
 	caller := vault.NewToken("auto")
-	x.Hold(caller, "auto-accessor", "ns/", time.Time{})
+	x.Hold("", caller, "auto-accessor", "ns/", time.Time{})
 	keep := func(name, body string) {
 		key := lease.Key{byte(len(keys) + 1)}
 		keys = append(keys, key)
@@ -46,9 +46,9 @@ func TestRestoreBringsBackTheTree(t *testing.T) {
 		m.shuffle = rand.New(rand.NewPCG(uint64(i), 1)).Shuffle
 		y := journaled(m)
 		out, err := y.Restore(now)
-		if err != nil || out.Entries != len(keys) || out.Tokens != 6 || out.Expired+out.Orphaned+out.Unreadable != 0 || out.Auto.Reveal() != "auto" ||
-			out.AutoAccessor != "auto-accessor" || !out.AutoExpires.IsZero() {
-			t.Fatalf("restored %+v, auto-auth token %v, %v", out, !out.Auto.IsZero(), err)
+		if err != nil || out.Entries != len(keys) || out.Tokens != 6 || out.Expired+out.Orphaned+out.Unreadable != 0 || out.Auto[""].Token.Reveal() != "auto" ||
+			out.Auto[""].Accessor != "auto-accessor" || !out.Auto[""].Expires.IsZero() {
+			t.Fatalf("restored %+v, auto-auth token %v, %v", out, !out.Auto[""].Token.IsZero(), err)
 		}
 		for i := range keys {
 			e := y.Get(&keys[i], now)
@@ -63,7 +63,7 @@ func TestRestoreBringsBackTheTree(t *testing.T) {
 		if entries, bytes, tokens := y.Stats(); entries != 11 || tokens != 6 || bytes == 0 {
 			t.Errorf("stats = %d %d %d", entries, bytes, tokens)
 		}
-		y.Hold(vault.NewToken("auto"), "auto-accessor", "ns/", time.Time{})
+		y.Hold("", vault.NewToken("auto"), "auto-accessor", "ns/", time.Time{})
 		if y.Get(&keys[0], now) == nil {
 			t.Error("holding the restored token again dropped its lease")
 		}
@@ -72,7 +72,7 @@ func TestRestoreBringsBackTheTree(t *testing.T) {
 	if _, err := y.Restore(now); err != nil {
 		t.Fatal(err)
 	}
-	y.Hold(vault.NewToken("another"), "", "ns/", time.Time{})
+	y.Hold("", vault.NewToken("another"), "", "ns/", time.Time{})
 	if entries, bytes, tokens := y.Stats(); entries != 0 || bytes == 0 || tokens != 1 || len(m.records) != 1 {
 		t.Errorf("after another login: %d entries, %d bytes, %d tokens, %d records", entries, bytes, tokens, len(m.records))
 	}
@@ -152,7 +152,7 @@ func TestARestartKnowsWhatIsReplaced(t *testing.T) {
 		Journal: m, Log: slog.New(slog.DiscardHandler), Rules: []lease.Rule{{RefreshAhead: true, ReplaceBefore: 0.1}},
 	}
 	x := lease.NewIndex(options)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	for i := range 2 {
 		o := offerOf(x, "aws/creds/a", app, leaseAnswer(fmt.Sprintf("aws/creds/a/%d", i), 3600), noon)
 		o.Replace, o.Rule, o.Request = true, x.RuleOf("", "/v1/aws/creds/a"), &lease.Request{Method: "GET", Target: "/v1/aws/creds/a?n=1"}

@@ -53,7 +53,7 @@ func TestDecisionTable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
-			x.Hold(app, "acc-app", "", noon)
+			x.Hold("", app, "acc-app", "", noon)
 			mustKeep(t, x, "aws/creds/held", app, leaseAnswer("aws/creds/held/x0", 3600), noon)
 
 			o := offerOf(x, "auth/or/lease", tc.caller, tc.body, noon)
@@ -77,8 +77,8 @@ func TestWhatIsManagedSpreads(t *testing.T) {
 	mustKeep(t, x, "aws/creds/a", child, leaseAnswer("aws/creds/a/x1", 3600), noon)
 	wantStats(t, x, 3, 2)
 
-	if gone, auto := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.login"}); gone != 3 || auto {
-		t.Errorf("Evict() = %d, %t; want the login, its child and the child's lease", gone, auto)
+	if gone, lost := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.login"}); gone != 3 || lost != nil {
+		t.Errorf("Evict() = %d, %d tokens; want the login, its child and the child's lease", gone, len(lost))
 	}
 	wantStats(t, x, 0, 0)
 	if _, v := x.Keep(offerOf(x, "aws/creds/a", child, leaseAnswer("aws/creds/a/x2", 3600), noon)); v != lease.UnmanagedToken {
@@ -106,7 +106,7 @@ func TestAnEvictionInBetweenRefusesTheAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
-			x.Hold(app, "acc-app", "", noon)
+			x.Hold("", app, "acc-app", "", noon)
 			o := offerOf(x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
 			x.Evict(tc.evict)
 			if _, v := x.Keep(o); v != tc.want {
@@ -118,7 +118,7 @@ func TestAnEvictionInBetweenRefusesTheAnswer(t *testing.T) {
 
 func TestRequestsSideBySide(t *testing.T) {
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "", "", noon)
+	x.Hold("", app, "", "", noon)
 	first := offerOf(x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
 	second := offerOf(x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x2", 3600), noon)
 	kept, _ := x.Keep(first)
@@ -147,7 +147,7 @@ func TestRequestsSideBySide(t *testing.T) {
 
 func TestAHitEndsASecondBeforeTheLease(t *testing.T) {
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "", "", noon)
+	x.Hold("", app, "", "", noon)
 	key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 60), noon)
 	for after, want := range map[time.Duration]bool{0: true, 59 * time.Second: true, 59*time.Second + 1: false, time.Minute: false, time.Hour: false} {
 		if got := x.Get(&key, noon.Add(after)); (got != nil) != want {
@@ -163,7 +163,7 @@ func TestAFullIndexSaysSoOnce(t *testing.T) {
 			firsts++
 		}
 	}})
-	x.Hold(app, "", "", noon)
+	x.Hold("", app, "", "", noon)
 	mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 60), noon)
 	mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/x1", 60), noon)
 	for range 3 {
@@ -181,7 +181,7 @@ func TestAFullIndexSaysSoOnce(t *testing.T) {
 
 func TestHeadersAreSharedAndFreeOfTheTransfer(t *testing.T) {
 	x := lease.NewIndex(lease.Options{})
-	x.Hold(app, "", "", noon)
+	x.Hold("", app, "", "", noon)
 	keep := func(id string, h http.Header) *lease.Header {
 		o := offerOf(x, "aws/creds/"+id, app, leaseAnswer("aws/creds/"+id+"/x1", 60), noon)
 		o.RawHeader = h

@@ -71,7 +71,7 @@ func TestAccessor(t *testing.T) {
 	if got := x.Accessor(token); got != "" {
 		t.Errorf("accessor of an unknown token = %q", got)
 	}
-	x.Hold(token, "accessor.auto", "", time.Time{})
+	x.Hold("", token, "accessor.auto", "", time.Time{})
 	if got := x.Accessor(token); got != "accessor.auto" {
 		t.Errorf("accessor = %q, want accessor.auto", got)
 	}

@@ -207,7 +207,7 @@ func (x *Index) Renewed(body []byte, sent time.Time) {
 		if n != nil {
 			e = n.entry
 		}
-		if n != nil && n.entry == nil && !n.auto && g.TTL > 0 {
+		if n != nil && n.entry == nil && !n.auto() && g.TTL > 0 {
 			x.setAside(n, sent.Add(g.TTL))
 			x.saveToken(n)
 		}

@@ -86,7 +86,7 @@ func TestWhatIsRemovedDuringItsRenewalStaysRemoved(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release = make(chan struct{}) // of the bubble
 				x := lease.NewIndex(lease.Options{})
-				x.Hold(app, "", "", time.Time{})
+				x.Hold("", app, "", "", time.Time{})
 				go lease.NewClock(x, f, slog.New(slog.DiscardHandler), lease.ClockOptions{}).Run(t.Context())
 				key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 60), time.Now())
 				sleep(45 * time.Second)
@@ -115,7 +115,7 @@ func TestASupersededTokensLeasesLiveAsLongAsIt(t *testing.T) {
 	running(t, f, func(t *testing.T, x *lease.Index) {
 		now, next := time.Now(), vault.NewToken("hvs.next")
 		old := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 300), now)
-		x.Hold(next, "acc-next", "", now.Add(30*time.Minute))
+		x.Hold("", next, "acc-next", "", now.Add(30*time.Minute))
 		mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/x1", 300), now) // was under way with the old token
 		fresh := mustKeep(t, x, "aws/creds/a", next, leaseAnswer("aws/creds/a/x2", 300), now)
 		sleep(30*time.Minute - time.Second)
@@ -135,7 +135,7 @@ func TestASupersededTokensLeasesLiveAsLongAsIt(t *testing.T) {
 				t.Fatalf("%+v after the old token has ended", r)
 			}
 		}
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		wantStats(t, x, 0, 1)
 	})
 }
@@ -144,14 +144,14 @@ func TestARestartKnowsASupersededToken(t *testing.T) {
 	next := vault.NewToken("hvs.next")
 	m := newMemory()
 	x := journaled(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	old := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
-	x.Hold(next, "acc-next", "", noon.Add(30*time.Minute))
+	x.Hold("", next, "acc-next", "", noon.Add(30*time.Minute))
 	mustKeep(t, x, "aws/creds/b", next, leaseAnswer("aws/creds/b/x1", 3600), noon)
 
 	restored := func(at time.Time) (*lease.Index, lease.Restored) {
 		x, out := restarted(t, m, at)
-		if !out.Auto.Equal(next) {
+		if !out.Auto[""].Token.Equal(next) {
 			t.Fatalf("Restore() = %+v; want the token held last", out)
 		}
 		return x, out
@@ -163,10 +163,10 @@ func TestARestartKnowsASupersededToken(t *testing.T) {
 		if x.Get(&old, noon) == nil {
 			t.Error("a lease of the superseded token did not come back")
 		}
-		if _, auto := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.app"}); auto {
+		if _, lost := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.app"}); lost != nil {
 			t.Error("the superseded token is taken for the current one")
 		}
-		if _, auto := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.next"}); !auto {
+		if _, lost := x.Evict(lease.Eviction{Scope: lease.ScopeToken, Value: "hvs.next"}); len(lost) != 1 {
 			t.Error("the token held last is not the current one")
 		}
 	}
@@ -181,9 +181,9 @@ func TestARestoredSupersededTokenEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now, m := time.Now(), newMemory()
 		x := journaled(m)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), now)
-		x.Hold(vault.NewToken("hvs.next"), "acc-next", "", now.Add(30*time.Minute))
+		x.Hold("", vault.NewToken("hvs.next"), "acc-next", "", now.Add(30*time.Minute))
 
 		x = journaled(m)
 		if _, err := x.Restore(now); err != nil {
@@ -202,8 +202,8 @@ func TestATokenThatIsHeldAgainDoesNotEnd(t *testing.T) {
 	running(t, f, func(t *testing.T, x *lease.Index) {
 		now := time.Now()
 		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 300), now)
-		x.Hold(vault.NewToken("hvs.next"), "acc-next", "", now.Add(time.Minute))
-		x.Hold(app, "acc-app", "", now.Add(time.Minute))
+		x.Hold("", vault.NewToken("hvs.next"), "acc-next", "", now.Add(time.Minute))
+		x.Hold("", app, "acc-app", "", now.Add(time.Minute))
 		sleep(time.Hour)
 		if !has(x, key) {
 			t.Error("the lease ended with a token that lives")

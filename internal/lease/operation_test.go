@@ -251,15 +251,15 @@ func TestAWriteThatLooksLikeARevocationEvictsNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
-			x.Hold(app, "acc-app", "", noon)
+			x.Hold("", app, "acc-app", "", noon)
 			mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
 			mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.child", "acc-child", true, 3600), noon)
 			mustKeep(t, x, "ns1/aws/creds/a", app, leaseAnswer("aws/creds/a/x1.ns1id", 3600), noon)
 
 			op := lease.Describe(tc.method, "/v1/"+tc.path, "")
 			e, _ := op.Eviction("", []byte(tc.body), app)
-			if gone, auto := x.Evict(e); gone != 0 || auto {
-				t.Errorf("Evict(%+v) took %d entries, auto-auth token: %t; want nothing", e, gone, auto)
+			if gone, lost := x.Evict(e); gone != 0 || lost != nil {
+				t.Errorf("Evict(%+v) took %d entries, auto-auth tokens: %d; want nothing", e, gone, len(lost))
 			}
 			wantStats(t, x, 3, 2)
 		})
@@ -282,7 +282,7 @@ func TestARevocationInAKnownNamespaceCounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := lease.NewIndex(lease.Options{})
-			x.Hold(app, "", "", noon)
+			x.Hold("", app, "", "", noon)
 			mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x1", 3600), noon)
 			mustKeep(t, x, "ns1/aws/creds/a", app, leaseAnswer("aws/creds/a/x1.ns1id", 3600), noon)
 
@@ -290,10 +290,10 @@ func TestARevocationInAKnownNamespaceCounts(t *testing.T) {
 			if !ok {
 				t.Fatal("the revocation names nothing")
 			}
-			_, auto := x.Evict(e)
+			_, lost := x.Evict(e)
 			wantStats(t, x, tc.entries, tc.tokens)
-			if auto != (tc.tokens == 0) {
-				t.Errorf("auto-auth token revoked: %t", auto)
+			if (len(lost) == 1) != (tc.tokens == 0) {
+				t.Errorf("auto-auth token revoked: %t", len(lost) == 1)
 			}
 		})
 	}

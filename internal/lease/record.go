@@ -15,15 +15,15 @@ import (
 //
 //	version, flags, namespace, path, [id of the owner]
 //	lease: lease id
-//	token: token, accessor, end, [held]
+//	token: token, accessor, end, [how many hold it, then of each: name, since when]
 //	with an answer: key, life, end, due, status, received, header, body, digits from, digits to
 //	[request: method, target, header, body]
-const recordVersion = 1
+const recordVersion = 2
 
 const (
 	flagAnswer   = 1 << iota // a lease, or a token whose answer is served
 	flagLease                // else it is a token
-	flagAuto                 // the current auto-auth token
+	flagAuto                 // a current auto-auth token
 	flagOwner                // hangs on a token
 	flagLast                 // cannot be extended further
 	flagReplaced             // its key answers with another
@@ -38,7 +38,8 @@ type record struct {
 	owner                []byte // the id of the token that it hangs on; nil for none
 	leaseID              []byte
 	token, accessor      []byte
-	ends, held           int64 // of a token: its end when that is known apart from its answer's; since when it is the auto-auth token
+	ends                 int64  // of a token: its end when that is known apart from its answer's
+	holds                []byte // of an auto-auth token: its holders, all but their number
 	key                  []byte
 	life                 time.Duration
 	end, due, received   int64
@@ -68,7 +69,7 @@ func parseRecord(b []byte) (r record, err error) {
 		r.token, r.accessor, r.ends = c.text(), c.text(), c.nanos()
 	}
 	if r.is(flagAuto) {
-		r.held = c.nanos()
+		r.holds = c.holds()
 	}
 	if r.is(flagAnswer) {
 		r.key, r.life = c.take(sha256.Size), time.Duration(c.nanos())
@@ -158,7 +159,7 @@ func (n *node) record() []byte {
 	if n.parent != nil {
 		flags |= flagOwner
 	}
-	if n.auto {
+	if n.auto() {
 		flags |= flagAuto
 	}
 	b := make([]byte, 0, recordOverhead+len(n.namespace)+len(path)+len(n.token.Reveal())+len(n.accessor)+size)
@@ -168,8 +169,8 @@ func (n *node) record() []byte {
 		b = append(b, n.parent.id[:]...)
 	}
 	b = appendText(appendText(b, n.token.Reveal()), n.accessor)
-	if n.auto {
-		b = appendNanos(b, n.expires, n.held)
+	if n.auto() {
+		b = appendHolds(appendNanos(b, n.expires), n.holds)
 	} else {
 		b = appendNanos(b, n.ends)
 	}

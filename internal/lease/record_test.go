@@ -19,7 +19,7 @@ import (
 // refreshing is an index whose entries have all that an entry can have.
 func refreshing(m *memory) *lease.Index {
 	return lease.NewIndex(lease.Options{
-		Journal: m, Log: slog.New(slog.DiscardHandler), MaxBytes: -1, AutoAuthPath: "auth/approle/login/",
+		Journal: m, Log: slog.New(slog.DiscardHandler), MaxBytes: -1, AutoAuthPaths: map[vault.AutoAuthName]string{"": "auth/approle/login/"},
 		Rules: []lease.Rule{{RefreshAhead: true, NonRenewable: true, ReplaceBefore: 0.1}},
 	})
 }
@@ -28,8 +28,9 @@ func refreshing(m *memory) *lease.Index {
 func samples(t testing.TB) [][]byte {
 	m := newMemory()
 	x := refreshing(m)
-	x.Hold(app, "acc-app", "ns1/", time.Time{})
+	x.Hold("", app, "acc-app", "ns1/", time.Time{})
 	x.HeldUntil(app, noon.Add(time.Hour))
+	x.Hold("other", app, "", "", time.Time{})
 	o := offerOf(x, "aws/creds/a", app, leaseAnswer("aws/creds/a/1", 3600), noon)
 	o.Rule = x.RuleOf("", "/v1/aws/creds/a")
 	o.Request = &lease.Request{
@@ -58,7 +59,7 @@ func FuzzRecord(f *testing.F) {
 		f.Add(r)
 	}
 	f.Add([]byte{})
-	f.Add([]byte{1, 255})
+	f.Add([]byte{2, 255})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		original := bytes.Clone(b)
 		again, err := lease.Recode(b)
@@ -96,7 +97,7 @@ func TestARecordIsReadWholeOrNotAtAll(t *testing.T) {
 		if _, err := lease.InspectRecord(append(bytes.Clone(r), 0)); err == nil {
 			t.Error("a record with a byte too many is one")
 		}
-		for _, version := range []byte{0, 2, '{'} {
+		for _, version := range []byte{0, 1, 3, '{'} {
 			if _, err := lease.InspectRecord(append([]byte{version}, r[1:]...)); err == nil {
 				t.Errorf("a record of version %d is one", version)
 			}
@@ -112,27 +113,31 @@ func TestNoRecord(t *testing.T) {
 	)
 	for name, text := range map[string]string{
 		"nothing":                       "",
-		"an unknown flag":               "0180" + "00" + "00" + "0174" + "00" + nanos,
-		"a token without a text":        "0100" + "00" + "00" + "00" + "00" + nanos,
-		"a set-aside token without end": "0100" + "00" + "00" + "0174" + "00" + zero,
-		"a token that is last":          "0110" + "00" + "00" + "0174" + "00" + nanos,
-		"a token with a request":        "0140" + "00" + "00" + "0174" + "00" + nanos + "00000000",
-		"a length not in short form":    "0100" + "8000" + "00" + "0174" + "00" + nanos,
-		"a length beyond the end":       "0100" + "00" + "ffffffff07" + "0174" + "00" + nanos,
-		"a length beyond all numbers":   "0100" + "00" + "ffffffffffffffffffff01" + "0174" + "00" + nanos,
-		"a lease of nobody":             "0103" + "00" + "00" + "0161" + id + nanos + nanos + zero + "00" + zero + "00" + "00" + "0000",
-		"a lease without an answer":     "010a" + "00" + "00" + id + "0161",
-		"a lease without an id":         "010b" + "00" + "00" + id + "00" + id + nanos + nanos + zero + "00" + zero + "00" + "00" + "0000",
-		"a lease without an end":        "010b" + "00" + "00" + id + "0161" + id + nanos + zero + zero + "00" + zero + "00" + "00" + "0000",
-		"a lease without a life":        "010b" + "00" + "00" + id + "0161" + id + zero + nanos + zero + "00" + zero + "00" + "00" + "0000",
-		"an auto-auth lease":            "010f" + "00" + "00" + id + "0161" + nanos + id + nanos + nanos + zero + "00" + zero + "00" + "00" + "0000",
-		"a renewal of what is replaced": "012b" + "00" + "00" + id + "0161" + id + nanos + nanos + nanos + "00" + zero + "00" + "00" + "0000",
-		"digits outside of the body":    "010b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "00" + "0161" + "0102",
-		"digits reversed":               "010b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "00" + "0161" + "0100",
-		"fields out of order":           "010b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "06016200016100" + "0161" + "0000",
-		"a field twice":                 "010b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "06016200016200" + "0161" + "0000",
-		"a field without its values":    "010b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "03016102" + "0161" + "0000",
-		"a field of very many values":   "010b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "070161ffffffff07" + "0161" + "0000",
+		"an unknown flag":               "0280" + "00" + "00" + "0174" + "00" + nanos,
+		"a token without a text":        "0200" + "00" + "00" + "00" + "00" + nanos,
+		"a set-aside token without end": "0200" + "00" + "00" + "0174" + "00" + zero,
+		"a token that is last":          "0210" + "00" + "00" + "0174" + "00" + nanos,
+		"a token with a request":        "0240" + "00" + "00" + "0174" + "00" + nanos + "00000000",
+		"a length not in short form":    "0200" + "8000" + "00" + "0174" + "00" + nanos,
+		"a length beyond the end":       "0200" + "00" + "ffffffff07" + "0174" + "00" + nanos,
+		"a length beyond all numbers":   "0200" + "00" + "ffffffffffffffffffff01" + "0174" + "00" + nanos,
+		"a lease of nobody":             "0203" + "00" + "00" + "0161" + id + nanos + nanos + zero + "00" + zero + "00" + "00" + "0000",
+		"a lease without an answer":     "020a" + "00" + "00" + id + "0161",
+		"a lease without an id":         "020b" + "00" + "00" + id + "00" + id + nanos + nanos + zero + "00" + zero + "00" + "00" + "0000",
+		"a lease without an end":        "020b" + "00" + "00" + id + "0161" + id + nanos + zero + zero + "00" + zero + "00" + "00" + "0000",
+		"a lease without a life":        "020b" + "00" + "00" + id + "0161" + id + zero + nanos + zero + "00" + zero + "00" + "00" + "0000",
+		"an auto-auth token of nobody":  "0204" + "00" + "00" + "0174" + "00" + nanos + "00",
+		"holders out of order":          "0204" + "00" + "00" + "0174" + "00" + nanos + "02" + "0162" + nanos + "0161" + nanos,
+		"a holder twice":                "0204" + "00" + "00" + "0174" + "00" + nanos + "02" + "0161" + nanos + "0161" + nanos,
+		"more holders than there are":   "0204" + "00" + "00" + "0174" + "00" + nanos + "02" + "0161" + nanos,
+		"an auto-auth lease":            "020f" + "00" + "00" + id + "0161" + "0100" + nanos + id + nanos + nanos + zero + "00" + zero + "00" + "00" + "0000",
+		"a renewal of what is replaced": "022b" + "00" + "00" + id + "0161" + id + nanos + nanos + nanos + "00" + zero + "00" + "00" + "0000",
+		"digits outside of the body":    "020b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "00" + "0161" + "0102",
+		"digits reversed":               "020b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "00" + "0161" + "0100",
+		"fields out of order":           "020b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "06016200016100" + "0161" + "0000",
+		"a field twice":                 "020b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "06016200016200" + "0161" + "0000",
+		"a field without its values":    "020b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "03016102" + "0161" + "0000",
+		"a field of very many values":   "020b" + "00" + "00" + id + "0161" + id + nanos + nanos + zero + "00" + zero + "070161ffffffff07" + "0161" + "0000",
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad, err := hex.DecodeString(text)
@@ -163,7 +168,7 @@ func TestARestartChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMemory()
 		x := refreshing(m)
-		x.Hold(app, vault.Accessor(text.Draw(t, "accessor")), vault.Namespace(text.Draw(t, "namespace")), time.Time{})
+		x.Hold("", app, vault.Accessor(text.Draw(t, "accessor")), vault.Namespace(text.Draw(t, "namespace")), time.Time{})
 		x.HeldUntil(app, noon.Add(time.Duration(rapid.Int64Range(1, 1<<50).Draw(t, "until"))))
 		for i := range rapid.IntRange(0, 5).Draw(t, "entries") {
 			body := leaseAnswer("aws/creds/"+string(rune('a'+i)), rapid.IntRange(1, 1e9).Draw(t, "ttl"))
@@ -231,7 +236,7 @@ func TestInspectRecord(t *testing.T) {
 		t.Errorf("records of %+v, want %+v", got, want)
 	}
 	m := newMemory()
-	journaled(m).Hold(app, "", "", time.Time{})
+	journaled(m).Hold("", app, "", "", time.Time{})
 	for _, r := range m.records {
 		if info, err := lease.InspectRecord(r); err != nil || info.Kind != "auto-auth token" || !info.End.IsZero() {
 			t.Errorf("InspectRecord() = %+v, %v; want an auto-auth token whose end is not known", info, err)

@@ -1,7 +1,10 @@
 package lease
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"leasehold/internal/vault"
@@ -18,9 +21,14 @@ type Restored struct {
 
 	NextDue time.Time // when the clock will first have something to do; zero if never
 
-	Auto         vault.Token // the last auto-auth token, to be tried before a new login; zero if there is none
-	AutoAccessor vault.Accessor
-	AutoExpires  time.Time // as HeldUntil told; zero when not known
+	Auto map[vault.AutoAuthName]LastToken // of each login that held one; to be tried before a new login
+}
+
+// LastToken is a current auto-auth token of the last run.
+type LastToken struct {
+	Token    vault.Token
+	Accessor vault.Accessor
+	Expires  time.Time // as HeldUntil told; zero when not known
 }
 
 // Restore reads the journal into an empty index. What has ended, or hangs on nothing, is dropped; what lives waits for its due time. After an error the
@@ -123,10 +131,10 @@ func (r *restorer) decode(rec *record) (c change, err error) {
 	}
 	t := vault.NewToken(string(rec.token))
 	n := &node{
-		id: t.ID(), token: t, accessor: vault.Accessor(rec.accessor), namespace: r.namespace, entry: e, auto: rec.is(flagAuto), held: rec.held,
+		id: t.ID(), token: t, accessor: vault.Accessor(rec.accessor), namespace: r.namespace, entry: e, holds: parseHolds(rec.holds),
 		keptUntil: rec.until(),
 	}
-	if n.auto {
+	if n.auto() {
 		n.expires = rec.ends
 	} else {
 		n.ends = rec.ends
@@ -207,8 +215,12 @@ func (r *restorer) enter(c change, owner *node) (kept bool) {
 // hang enters one thing below its owner, which is in the tree, or was until an auto-auth token took its place.
 func (r *restorer) hang(c change, owner *node) (kept bool) {
 	x := r.x
-	if c.token != nil && c.token.auto && !r.claim(c.token) {
-		return false
+	claims := 0
+	if c.token != nil && c.token.auto() {
+		if claims = len(c.token.holds); !r.claim(c.token) {
+			r.out.Orphaned++
+			return false
+		}
 	}
 	if owner != nil && x.tokens[owner.id] != owner {
 		r.out.Orphaned++
@@ -229,9 +241,14 @@ func (r *restorer) hang(c change, owner *node) (kept bool) {
 		n.entry.owner = owner
 		r.serve(n.entry)
 	}
+	for _, h := range n.holds {
+		x.auto[h.name] = n
+	}
+	if len(n.holds) < claims {
+		x.saveToken(n)
+	}
 	switch {
-	case n.auto:
-		x.auto = n
+	case n.auto():
 	case n.ends != 0:
 		n.alarm.node = n
 		x.setAlarm(&n.alarm, time.Unix(0, n.ends))
@@ -239,21 +256,25 @@ func (r *restorer) hang(c change, owner *node) (kept bool) {
 	return true
 }
 
-// claim settles which is the current auto-auth token. There is one record of it, unless the file is damaged: then it is the one that was held last.
+// claim settles of which logins n is the current token, and reports whether there is one. Each has one record that says so, unless the file is damaged:
+// then it is the token that was held last.
 func (r *restorer) claim(n *node) bool {
 	x := r.x
-	old := x.auto
-	if old == nil {
-		return true
+	for _, h := range slices.Clone(n.holds) {
+		old := x.auto[h.name]
+		if old == nil {
+			continue
+		}
+		i, _ := old.place(h.name)
+		if c := cmp.Compare(old.holds[i].since, h.since); c > 0 || c == 0 && bytes.Compare(old.id[:], n.id[:]) > 0 {
+			n.yield(h.name)
+			continue
+		}
+		before := len(x.byLease) + len(x.tokens)
+		x.release(old, h.name, time.Time{})
+		r.out.Orphaned += before - len(x.byLease) - len(x.tokens)
 	}
-	if old.held > n.held || (old.held == n.held && string(old.id[:]) > string(n.id[:])) {
-		r.out.Orphaned++
-		return false
-	}
-	before := len(x.byLease) + len(x.tokens)
-	x.removeNode(old)
-	r.out.Orphaned += before - len(x.byLease) - len(x.tokens)
-	return true
+	return n.auto()
 }
 
 // serve counts an entry that hangs in the tree, sets its alarm and shows it.
@@ -300,8 +321,9 @@ func (r *restorer) finish() Restored {
 	if len(x.alarms) > 0 {
 		out.NextDue = time.Unix(0, x.alarms[0].at)
 	}
-	if n := x.auto; n != nil {
-		out.Auto, out.AutoAccessor, out.AutoExpires = n.token, n.accessor, timeOf(n.expires)
+	out.Auto = make(map[vault.AutoAuthName]LastToken, len(x.auto))
+	for name, n := range x.auto {
+		out.Auto[name] = LastToken{n.token, n.accessor, timeOf(n.expires)}
 	}
 	return *out
 }

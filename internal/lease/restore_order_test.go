@@ -37,7 +37,7 @@ func TestRestoreInAnyOrder(t *testing.T) {
 			}
 		}
 		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, tokens-1), 0, 3, rapid.ID).Draw(t, "set aside") {
-			x.Hold(vault.NewToken(fmt.Sprint("hvs.", i)), "", "", noon.Add(time.Duration(rapid.IntRange(1, 3600).Draw(t, "ends"))*time.Second))
+			x.Hold("", vault.NewToken(fmt.Sprint("hvs.", i)), "", "", noon.Add(time.Duration(rapid.IntRange(1, 3600).Draw(t, "ends"))*time.Second))
 		}
 		before := x.Dump(noon)
 		for _, i := range rapid.SliceOfN(rapid.IntRange(0, tokens-1), 0, 2).Draw(t, "lost") {

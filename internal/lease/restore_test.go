@@ -49,7 +49,7 @@ func wantRestored(t testing.TB, got lease.Restored, entries, tokens, expired, or
 func TestAnExpiredTokenTakesItsChildrenAlong(t *testing.T) {
 	m := newMemory()
 	x := journaled(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	child(t, x, "hvs.app", "hvs.short", 60)
 	child(t, x, "hvs.short", "hvs.below", 3600)
 	child(t, x, "hvs.app", "hvs.long", 3600)
@@ -63,7 +63,7 @@ func TestAnExpiredTokenTakesItsChildrenAlong(t *testing.T) {
 func TestAnAutoAuthTokenThatHasExpired(t *testing.T) {
 	m := newMemory()
 	x := journaled(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	child(t, x, "hvs.app", "hvs.child", 3600)
 	login := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "", true, 3600), noon)
 	x.HeldUntil(vault.NewToken("hvs.login"), noon.Add(time.Second)) // is not the current one
@@ -89,13 +89,13 @@ func TestAnAutoAuthTokenThatHasExpired(t *testing.T) {
 				}
 				if !c.lives {
 					wantRestored(t, out, 1, 1, 1, 2, 0)
-					if !out.Auto.IsZero() || out.AutoAccessor != "" || !out.AutoExpires.IsZero() {
+					if !out.Auto[""].Token.IsZero() || out.Auto[""].Accessor != "" || !out.Auto[""].Expires.IsZero() {
 						t.Fatalf("Restore() = %+v, a token that has ended", out)
 					}
 					return
 				}
 				wantRestored(t, out, 3, 3, 0, 0, 0)
-				if !out.Auto.Equal(app) || out.AutoAccessor != "acc-app" || !out.AutoExpires.Equal(c.until) {
+				if !out.Auto[""].Token.Equal(app) || out.Auto[""].Accessor != "acc-app" || !out.Auto[""].Expires.Equal(c.until) {
 					t.Fatalf("Restore() = %+v, want the token that was held until %v", out, c.until)
 				}
 			})
@@ -124,18 +124,18 @@ func TestALoginThatIsTheAutoAuthToken(t *testing.T) {
 	x := journaled(m)
 	login := vault.NewToken("hvs.login")
 	key := mustKeep(t, x, "auth/approle/login", vault.Token{}, tokenAnswer("hvs.login", "acc-login", true, 3600), noon)
-	x.Hold(login, "acc-login", "", time.Time{})
+	x.Hold("", login, "acc-login", "", time.Time{})
 	mustKeep(t, x, "aws/creds/a", login, leaseAnswer("aws/creds/a/1", 3600), noon)
 	y, out := restarted(t, m, noon)
 	wantRestored(t, out, 2, 1, 0, 0, 0)
-	if !out.Auto.Equal(login) || y.Get(&key, noon) == nil {
+	if !out.Auto[""].Token.Equal(login) || y.Get(&key, noon) == nil {
 		t.Errorf("Restore() = %+v", out)
 	}
-	x.Hold(app, "acc-app", "", noon.Add(time.Minute))
+	x.Hold("", app, "acc-app", "", noon.Add(time.Minute))
 	shuffles(m, func() {
 		y, out = restarted(t, m, noon)
 		wantRestored(t, out, 2, 2, 0, 0, 0)
-		if !out.Auto.Equal(app) || y.Dump(noon)["aws/creds/a/1"].End != noon.Add(time.Minute).UnixNano() {
+		if !out.Auto[""].Token.Equal(app) || y.Dump(noon)["aws/creds/a/1"].End != noon.Add(time.Minute).UnixNano() {
 			t.Fatalf("Restore() = %+v, and a lease that ends at %v", out, y.Dump(noon)["aws/creds/a/1"].End)
 		}
 		_, out = restarted(t, m, noon.Add(time.Minute))
@@ -150,7 +150,7 @@ func TestTwoAutoAuthTokens(t *testing.T) {
 		for _, name := range []string{"hvs.1", "hvs.2", "hvs.3"} {
 			m := newMemory()
 			x := journaled(m)
-			x.Hold(vault.NewToken(name), "acc-"+vault.Accessor(name), "", time.Time{})
+			x.Hold("", vault.NewToken(name), "acc-"+vault.Accessor(name), "", time.Time{})
 			child(t, x, name, name+".child", 3600)
 			journals = append(journals, m)
 			time.Sleep(time.Second)
@@ -164,7 +164,7 @@ func TestTwoAutoAuthTokens(t *testing.T) {
 				t.Fatal(err, x.Check())
 			}
 			wantRestored(t, out, 2, 2, 0, 6, 0)
-			if out.Auto.Reveal() != "hvs.3" || len(n.records) != 3 {
+			if out.Auto[""].Token.Reveal() != "hvs.3" || len(n.records) != 3 {
 				t.Fatalf("%d records, and %v", len(n.records), out)
 			}
 		})
@@ -176,11 +176,11 @@ func TestAnAutoAuthTokenBelowAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := newMemory(), newMemory()
 		x := journaled(first)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		stale := maps.Clone(first.records)
 		child(t, x, "hvs.app", "hvs.child", 3600)
 		time.Sleep(time.Second)
-		x.Hold(vault.NewToken("hvs.child"), "acc-child", "", time.Now().Add(1e6*time.Hour))
+		x.Hold("", vault.NewToken("hvs.child"), "acc-child", "", time.Now().Add(1e6*time.Hour))
 		maps.Copy(second.records, first.records)
 		maps.Copy(second.records, stale)
 		shuffles(second, func() {
@@ -195,7 +195,7 @@ func TestAnAutoAuthTokenBelowAnother(t *testing.T) {
 func TestARecordThatIsThereTwice(t *testing.T) {
 	m := newMemory()
 	x := journaled(m)
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	child(t, x, "hvs.app", "hvs.child", 3600)
 	for id, r := range maps.Clone(m.records) {
 		id[0] ^= 0xff
@@ -219,8 +219,8 @@ func TestARecordThatIsThereTwice(t *testing.T) {
 func TestACircleOfTokens(t *testing.T) {
 	one, other := newMemory(), newMemory()
 	x, y := journaled(one), journaled(other)
-	x.Hold(vault.NewToken("hvs.a"), "", "", time.Time{})
-	y.Hold(vault.NewToken("hvs.b"), "", "", time.Time{})
+	x.Hold("", vault.NewToken("hvs.a"), "", "", time.Time{})
+	y.Hold("", vault.NewToken("hvs.b"), "", "", time.Time{})
 	child(t, x, "hvs.a", "hvs.b", 3600)
 	child(t, y, "hvs.b", "hvs.a", 3600)
 	delete(one.records, vault.NewToken("hvs.a").ID())
@@ -245,7 +245,7 @@ func TestAChainOfManyTokens(t *testing.T) {
 	const length = 5000
 	m := newMemory()
 	x := lease.NewIndex(lease.Options{Journal: m, Log: slog.New(slog.DiscardHandler), MaxBytes: -1})
-	x.Hold(app, "acc-app", "", time.Time{})
+	x.Hold("", app, "acc-app", "", time.Time{})
 	parent := app
 	for i := range length {
 		name := fmt.Sprint("hvs.", i)
@@ -288,7 +288,7 @@ func TestAFileThatCannotBeReadLeavesTheIndexEmpty(t *testing.T) {
 	records := len(b.records)
 	b.records[[32]byte{}] = nil
 	x := lease.NewIndex(lease.Options{Journal: b, Log: slog.New(slog.DiscardHandler)})
-	if out, err := x.Restore(noon); err == nil || out.Entries != 0 || !out.Auto.IsZero() {
+	if out, err := x.Restore(noon); err == nil || out.Entries != 0 || !out.Auto[""].Token.IsZero() {
 		t.Errorf("Restore() = %+v, %v", out, err)
 	}
 	wantStats(t, x, 0, 0)
@@ -315,7 +315,7 @@ func TestARestartRenewsNothingThatIsNotDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, now := newMemory(), time.Now()
 		x := journaled(m)
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		for i := range 200 {
 			path := fmt.Sprint("aws/creds/", i)
 			mustKeep(t, x, path, app, leaseAnswer(path+"/x", 3600), now)

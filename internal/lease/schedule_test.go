@@ -29,7 +29,7 @@ func TestRenewAt(t *testing.T) {
 		t.Run(fmt.Sprint(share), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x, f := lease.NewIndex(lease.Options{RenewAt: share}), &fakeVault{}
-				x.Hold(app, "", "", time.Time{})
+				x.Hold("", app, "", "", time.Time{})
 				started(t, x, f, lease.ClockOptions{})
 				begun := time.Now()
 				for i := range 200 {
@@ -51,7 +51,7 @@ func TestRenewAt(t *testing.T) {
 func TestTheRateIsKeptAndTheUrgentComeFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x, f := lease.NewIndex(lease.Options{}), &fakeVault{}
-		x.Hold(app, "", "", time.Time{})
+		x.Hold("", app, "", "", time.Time{})
 		now := time.Now()
 		for i := range 3000 { // an hour, due for ten minutes, with ten left
 			path := fmt.Sprintf("aws/creds/%d", i)
@@ -88,7 +88,7 @@ func TestTheRateIsKeptAndTheUrgentComeFirst(t *testing.T) {
 func TestAGoneTokenIsNotAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := lease.NewIndex(lease.Options{})
-		x.Hold(app, "acc-app", "", time.Time{})
+		x.Hold("", app, "acc-app", "", time.Time{})
 		child := vault.NewToken("hvs.child")
 		var cancelled atomic.Int32
 		f := &fakeVault{answer: func(ctx context.Context, r renewal) (vault.Grant, error) {
@@ -141,7 +141,7 @@ func TestRefreshAhead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := lease.NewIndex(lease.Options{Rules: []lease.Rule{{RefreshAhead: !c.off, ReplaceBefore: 0.25}}})
-				x.Hold(app, "", "", time.Time{})
+				x.Hold("", app, "", "", time.Time{})
 				f := &fakeVault{answer: grant(20 * time.Minute)} // of an hour: it cannot be extended further
 				var refreshed []time.Duration
 				begun := time.Now()
@@ -198,7 +198,7 @@ func TestTheWallClockJumps(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var w wall
 				x, f := lease.NewIndex(lease.Options{}), &fakeVault{}
-				x.Hold(app, "", "", time.Time{})
+				x.Hold("", app, "", "", time.Time{})
 				started(t, x, f, lease.ClockOptions{Now: w.Now})
 				key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x", 3600), w.Now())
 				sleep(time.Minute)
@@ -252,7 +252,7 @@ func TestWhatIsReplacedRunsOut(t *testing.T) {
 func TestNonRenewable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x, f := lease.NewIndex(lease.Options{Rules: []lease.Rule{{Path: "sts/*", NonRenewable: true, ReplaceBefore: 0.2}}}), &fakeVault{}
-		x.Hold(app, "", "", time.Time{})
+		x.Hold("", app, "", "", time.Time{})
 		started(t, x, f, lease.ClockOptions{})
 		fixed := func(path string) (lease.Key, lease.Verdict) {
 			body := strings.Replace(leaseAnswer(path+"/x", 3600), `"renewable":true`, `"renewable":false`, 1)
@@ -289,7 +289,7 @@ func TestNothingOutlivesItsToken(t *testing.T) {
 	running(t, &fakeVault{}, func(t *testing.T, x *lease.Index) {
 		now := time.Now()
 		key := mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/1", 36_000), now)
-		x.Hold(vault.NewToken("hvs.next"), "", "", now.Add(time.Hour))
+		x.Hold("", vault.NewToken("hvs.next"), "", "", now.Add(time.Hour))
 		late := mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/1", 36_000), now)
 		for _, k := range []lease.Key{key, late} {
 			if left := x.Get(&k, now).Remaining(now); left != time.Hour {

@@ -37,7 +37,7 @@ func (rt *router) identify(r *http.Request) (vault.Identity, error) {
 			return vault.Identity{}, errNoToken
 		}
 	}
-	return vault.Identity{Token: t, Injected: true}, nil
+	return vault.Identity{Token: t, Injected: true, AutoAuth: rt.opt.AutoAuth}, nil
 }
 
 // clientToken is the token that Vault will see, and whether the client brought one at all: Vault reads no bearer token but after "Bearer ", yet whoever

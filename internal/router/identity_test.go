@@ -87,6 +87,19 @@ func TestATokenThatCannotBeSentIsRefused(t *testing.T) {
 	}
 }
 
+// A listener lends the tokens of one login, and says whose they are.
+func TestATokenIsLentUnderItsName(t *testing.T) {
+	f := newFixture(router.Options{TokenUse: router.WhenAbsent, AutoAuth: "payments"})
+	f.do("GET", "/v1/secret/app", "")
+	if got := f.answer.id; !got.Injected || got.AutoAuth != "payments" {
+		t.Errorf("identity of %q, injected %t; want the listener's", got.AutoAuth, got.Injected)
+	}
+	f.do("GET", "/v1/secret/app", "", "X-Vault-Token", "hvs.mine")
+	if got := f.answer.id; got.Injected || got.AutoAuth != "" {
+		t.Errorf("the client's own token is said to be that of %q", got.AutoAuth)
+	}
+}
+
 // later gives a token after a while.
 func later(d time.Duration) fakeTokens {
 	return fakeTokens{await: func(ctx context.Context) (vault.Token, error) {

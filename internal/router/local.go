@@ -1,11 +1,14 @@
 package router
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"time"
 )
 
 // maxClear bounds the body of a cache-clear.
@@ -48,6 +51,26 @@ func (rt *router) quit(http.ResponseWriter, *http.Request) {
 	rt.Quit()
 }
 
+// reauthWait bounds how long reauth is waited for; the login goes on after that.
+const reauthWait = 30 * time.Second
+
+// reauth answers when the login is done.
+func (rt *router) reauth(w http.ResponseWriter, r *http.Request) {
+	rt.Log.Info("reauth was asked for")
+	ctx, cancel := context.WithTimeout(r.Context(), reauthWait)
+	defer cancel()
+	err := rt.Reauth(ctx)
+	switch {
+	case err == nil:
+	case r.Context().Err() != nil:
+		rt.Log.Debug("the client did not wait for reauth")
+	case ctx.Err() != nil:
+		writeError(w, http.StatusServiceUnavailable, fmt.Sprintf("the login is not done after %v; it goes on, see Leasehold's log", reauthWait))
+	default: // with the remedy: whoever may ask for it is the one who reads the log
+		writeError(w, http.StatusServiceUnavailable, err.Error())
+	}
+}
+
 // unknown answers for paths that are ours but, with this method or at all, name nothing on this listener.
 func (rt *router) unknown(w http.ResponseWriter, r *http.Request) {
 	if allow := rt.allow[r.URL.Path]; allow != "" {
@@ -55,5 +78,5 @@ func (rt *router) unknown(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "method not allowed; use "+allow)
 		return
 	}
-	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, and what there is stands in api/openapi.yaml")
+	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, reauth needs enable_reauth and auto_auth, and what there is stands in api/openapi.yaml")
 }

@@ -19,6 +19,14 @@ type PartState struct {
 	State   string    `json:"state"`
 	Since   time.Time `json:"since"`
 	Pending int       `json:"pending,omitempty"` // records that are to be written
+
+	// Of auto_auth alone.
+	Expires   *time.Time `json:"expires,omitempty"`             // when the token ends, unless it does not
+	Safe      *int       `json:"safe_outage_seconds,omitempty"` // how long Vault can be away before that
+	Next      string     `json:"next,omitempty"`                // "login" or "renewal"
+	NextAt    *time.Time `json:"next_at,omitempty"`             // nil while that is under way
+	Failures  int        `json:"failures,omitempty"`            // since the last success
+	LastError string     `json:"last_error,omitempty"`          // of the last of these
 }
 
 // tellReady serves readyz: 200, or 503 with the same body.
@@ -28,7 +36,13 @@ func (rt *router) tellReady(w http.ResponseWriter, _ *http.Request) {
 		now.Parts = []PartState{}
 	}
 	for i := range now.Parts {
-		now.Parts[i].Since = now.Parts[i].Since.UTC().Truncate(time.Second)
+		part := &now.Parts[i]
+		part.Since = part.Since.UTC().Truncate(time.Second)
+		for _, at := range []*time.Time{part.Expires, part.NextAt} {
+			if at != nil {
+				*at = at.UTC().Truncate(time.Second)
+			}
+		}
 	}
 	body, err := json.Marshal(now)
 	status := http.StatusOK

@@ -40,15 +40,17 @@ const (
 
 // Options are those of one listener.
 type Options struct {
-	MetricsOnly          bool            // serve metrics and readyz, and nothing else
-	RequireRequestHeader bool            // refuse what lacks X-Vault-Request: true, our own endpoints included
-	EnableQuit           bool            // serve quit
-	CacheOff             bool            // cache-clear answers without doing anything
-	MaxRequestSize       int64           // bytes of a request's body; 0 or less means no limit
-	MaxConcurrent        int             // requests for Vault at one time; 0 or less means no limit
-	PrependNamespace     vault.Namespace // stands before the namespace that a request's header names
-	TokenUse             TokenUse        //
-	TokenWait            time.Duration   // how long a request waits for the first login; 0 means 5 s
+	MetricsOnly          bool               // serve metrics and readyz, and nothing else
+	RequireRequestHeader bool               // refuse what lacks X-Vault-Request: true, our own endpoints included
+	EnableQuit           bool               // serve quit
+	EnableReauth         bool               // serve reauth, if there is Parts.Reauth
+	CacheOff             bool               // cache-clear answers without doing anything
+	MaxRequestSize       int64              // bytes of a request's body; 0 or less means no limit
+	MaxConcurrent        int                // requests for Vault at one time; 0 or less means no limit
+	PrependNamespace     vault.Namespace    // stands before the namespace that a request's header names
+	TokenUse             TokenUse           //
+	AutoAuth             vault.AutoAuthName // whose tokens Parts.Tokens are
+	TokenWait            time.Duration      // how long a request waits for the first login; 0 means 5 s
 }
 
 // Parts are what a router hands requests to.
@@ -60,6 +62,7 @@ type Parts struct {
 	Metrics http.Handler
 	Ready   func() Readiness                             // asked for each readyz
 	Quit    func()                                       // begins an orderly stop; harmless when called again
+	Reauth  func(context.Context) error                  // logs in now, and returns how that went; nil without auto-auth
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
 	Log     *slog.Logger
 }
@@ -86,6 +89,9 @@ func New(p Parts, opt Options) *chi.Mux {
 		rt.own(m, app+"cache-clear", rt.guarded(rt.clearCache), http.MethodPost, http.MethodPut)
 		if opt.EnableQuit {
 			rt.own(m, app+"quit", rt.guarded(rt.quit), http.MethodPost)
+		}
+		if opt.EnableReauth && rt.Reauth != nil {
+			rt.own(m, app+"reauth", rt.guarded(rt.reauth), http.MethodPost)
 		}
 	}
 	rest := rt.guarded(rt.bounded(rt.toVault))

@@ -215,7 +215,7 @@ func (m *Meters) AuthSuccess() { m.authSuccess.Add(1) }
 // AuthFailure counts a login or renewal of the auto-auth token that failed.
 func (m *Meters) AuthFailure() { m.authFailure.Add(1) }
 
-// Authenticated says whether an auto-auth token is held.
+// Authenticated says whether an auto-auth token is held, by every login if there are several.
 func (m *Meters) Authenticated(held bool) {
 	m.authenticated.Store(number(held))
 }

@@ -46,11 +46,23 @@ type Grant struct {
 	Renewable bool
 }
 
+// AutoAuthName is the name of an auto_auth stanza: of one login, whose tokens follow each other. "" is that of the stanza without one.
+type AutoAuthName string
+
+// Stanza is the stanza as it is written: auto_auth, or auto_auth "name".
+func (n AutoAuthName) Stanza() string {
+	if n == "" {
+		return "auto_auth"
+	}
+	return fmt.Sprintf("auto_auth %q", string(n))
+}
+
 // Identity is the token that a request will carry to Vault, and where it came from.
 type Identity struct {
 	Token    Token
-	Injected bool // the auto-auth token, which the client must never see
-	Repeated bool // the request is sent again, since its first token was gone: there is no third time
+	Injected bool         // an auto-auth token, which the client must never see
+	AutoAuth AutoAuthName // whose, when Injected
+	Repeated bool         // the request is sent again, since its first token was gone: there is no third time
 }
 
 // ErrRefused marks a definite no of Vault to a renewal or a login: asking again with the same credentials cannot help.

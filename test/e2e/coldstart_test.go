@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -31,6 +32,13 @@ type readyPart struct {
 	Name, State string
 	Ready       bool
 	Pending     int
+
+	Expires   time.Time
+	Safe      int `json:"safe_outage_seconds"`
+	Next      string
+	NextAt    time.Time `json:"next_at"`
+	Failures  int
+	LastError string `json:"last_error"`
 }
 
 // ready asks readyz for one part; the status is that of the whole.
@@ -220,7 +228,7 @@ func TestStartsWithoutVault(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.waitLog(t, "the token of the last run is good")
-			p.wantLogin(t, "logged in")
+			p.wantLogin(t, "held")
 			p.wantSame(t, known, s)
 			p.read(t, unknown)
 			if n := asked(t, v, loginPath); n != 1 {
@@ -285,7 +293,7 @@ func TestLastTokenRevokedMeanwhile(t *testing.T) {
 				resume(t, v)
 			}
 			p.waitLog(t, `msg="logged in to Vault"`)
-			p.wantLogin(t, "logged in")
+			p.wantLogin(t, "held")
 			got, hit := p.read(t, path)
 			if hit || got.LeaseID == s.LeaseID {
 				t.Errorf("lease %s, hit %v; want a new one", got.LeaseID, hit)
@@ -433,7 +441,7 @@ func TestTokenFileAcrossRestarts(t *testing.T) {
 	p.kill(t)
 
 	p = begin(second)
-	p.wantLogin(t, "logged in")
+	p.wantLogin(t, "held")
 	other, hit := p.read(t, path)
 	if hit || other.LeaseID == s.LeaseID {
 		t.Errorf("lease %s, hit %v: it is another token's", other.LeaseID, hit)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -33,7 +34,8 @@ func TestDescriptionAndRoutesAgree(t *testing.T) {
 			described = append(described, method+" "+path)
 		}
 	}
-	mux := router.New(router.Parts{Metrics: http.NotFoundHandler()}, router.Options{EnableQuit: true})
+	mux := router.New(router.Parts{Metrics: http.NotFoundHandler(), Reauth: func(context.Context) error { return nil }},
+		router.Options{EnableQuit: true, EnableReauth: true})
 	err := chi.Walk(mux, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if route != "/*" { // Vault's
 			routed = append(routed, method+" "+route)

@@ -21,6 +21,11 @@ func name(t *testing.T) string {
 // newPolicy writes a policy of one rule per "path: capability, capability" and returns its name.
 func newPolicy(t *testing.T, v *realvault.Server, rules ...string) string {
 	t.Helper()
+	return policyNamed(t, v, name(t), rules...)
+}
+
+func policyNamed(t *testing.T, v *realvault.Server, name string, rules ...string) string {
+	t.Helper()
 	var hcl strings.Builder
 	for _, r := range rules {
 		path, capabilities, _ := strings.Cut(r, ": ")
@@ -30,10 +35,10 @@ func newPolicy(t *testing.T, v *realvault.Server, rules ...string) string {
 		}
 		fmt.Fprintf(&hcl, "path %q { capabilities = %s }\n", path, list)
 	}
-	if err := v.Client().Sys().PutPolicy(name(t), hcl.String()); err != nil {
+	if err := v.Client().Sys().PutPolicy(name, hcl.String()); err != nil {
 		t.Fatal(err)
 	}
-	return name(t)
+	return name
 }
 
 // newToken makes a renewable token of an hour with these policies beside default. It is a child of the root token.
@@ -56,7 +61,12 @@ type appRole struct {
 // newAppRole makes a role with these policies, whose tokens live an hour.
 func newAppRole(t *testing.T, v *realvault.Server, policies ...string) appRole {
 	t.Helper()
-	r := appRole{Name: name(t)}
+	return appRoleNamed(t, v, name(t), policies...)
+}
+
+func appRoleNamed(t *testing.T, v *realvault.Server, name string, policies ...string) appRole {
+	t.Helper()
+	r := appRole{Name: name}
 	role := "auth/approle/role/" + r.Name
 	c := v.Client().Logical()
 	if _, err := c.Write(role, map[string]any{"token_policies": policies, "token_ttl": "1h"}); err != nil {

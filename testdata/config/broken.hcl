@@ -16,7 +16,7 @@ auto_auth {
     config = { mode = 640 }
   }
   sink "file" {
-    wrap_ttl = "5m"
+    wrap_ttl = "5 apples"
     config = {
       path = "/run/token"
       mode = 400

@@ -28,7 +28,7 @@ func TestReadTrimsAndKeepsTheLastGoodContent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "secret-id")
-			f := credfile.New("secret ID", path, false, slog.New(slog.DiscardHandler))
+			f := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), credfile.Options{})
 			write(t, path, "\t s3cr3t\r\n")
 			for range 2 {
 				if got, err := f.Read(); err != nil || got != "s3cr3t" {
@@ -43,7 +43,7 @@ func TestReadTrimsAndKeepsTheLastGoodContent(t *testing.T) {
 func TestReadSaysWhatToDoWhenThereNeverWasAContent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret-id")
 	var log bytes.Buffer
-	f := credfile.New("secret ID", path, true, slog.New(slog.NewTextHandler(&log, nil)))
+	f := credfile.New("secret ID", path, slog.New(slog.NewTextHandler(&log, nil)), credfile.Options{Remove: true})
 	_, err := f.Read()
 	if err == nil || !strings.Contains(err.Error(), "read the secret ID: ") || !strings.HasSuffix(err.Error(), "; write it to "+path) {
 		t.Errorf("Read = %v", err)
@@ -70,7 +70,7 @@ func TestRemoval(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "secret-id")
 			write(t, path, "s3cr3t")
-			f := credfile.New("secret ID", path, remove, slog.New(slog.DiscardHandler))
+			f := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), credfile.Options{Remove: remove})
 			if _, err := f.Read(); err != nil {
 				t.Fatal(err)
 			}
@@ -78,5 +78,53 @@ func TestRemoval(t *testing.T) {
 				t.Errorf("after Read: %v", err)
 			}
 		})
+	}
+}
+
+func TestTheRemedyCanBeAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	f := credfile.New("token", path, slog.New(slog.DiscardHandler), credfile.Options{Remedy: "mount it there"})
+	if _, err := f.Read(); err == nil || !strings.HasSuffix(err.Error(), "; mount it there") || !strings.Contains(err.Error(), path) {
+		t.Errorf("Read = %v", err)
+	}
+}
+
+func TestWhichFileIsRemoved(t *testing.T) {
+	for name, tc := range map[string]struct {
+		opts         credfile.Options
+		link, target bool // still there
+	}{
+		"the link":         {credfile.Options{Remove: true}, false, true},
+		"what it leads to": {credfile.Options{Remove: true, FollowSymlinks: true}, true, false},
+		"neither":          {credfile.Options{FollowSymlinks: true}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			target, path := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+			write(t, target, "s3cr3t")
+			link(t, "target", path)
+			f := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), tc.opts)
+			if got, err := f.Read(); err != nil || got != "s3cr3t" {
+				t.Fatalf("Read = %q, %v", got, err)
+			}
+			for file, want := range map[string]bool{target: tc.target, path: tc.link} {
+				if _, err := os.Lstat(file); (err == nil) != want {
+					t.Errorf("%s is there: %t, want %t", filepath.Base(file), err == nil, want)
+				}
+			}
+		})
+	}
+}
+
+func TestVerbatim(t *testing.T) {
+	for content, want := range map[string]string{
+		" s3 cr3t \n": " s3 cr3t ", "s3cr3t\r\n": "s3cr3t", "s3cr3t\n\n": "s3cr3t\n", "\ts": "\ts",
+	} {
+		path := filepath.Join(t.TempDir(), "password")
+		write(t, path, content)
+		got, err := credfile.New("password", path, slog.New(slog.DiscardHandler), credfile.Options{Verbatim: true}).Read()
+		if err != nil || got != want {
+			t.Errorf("Read of %q = %q, %v, want %q", content, got, err, want)
+		}
 	}
 }

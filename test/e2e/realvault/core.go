@@ -10,8 +10,6 @@ import (
 	kv "github.com/hashicorp/vault-plugin-secrets-kv"
 	"github.com/hashicorp/vault/api"
 	"github.com/hashicorp/vault/audit"
-	"github.com/hashicorp/vault/builtin/credential/approle"
-	"github.com/hashicorp/vault/builtin/credential/userpass"
 	"github.com/hashicorp/vault/builtin/logical/database"
 	"github.com/hashicorp/vault/builtin/logical/pki"
 	"github.com/hashicorp/vault/builtin/logical/transit"
@@ -38,7 +36,7 @@ func newCore(l *leaser) (*vault.Core, error) {
 		LogicalBackends: map[string]logical.Factory{
 			"kv": kv.Factory, "database": database.Factory, "pki": pki.Factory, "transit": transit.Factory, "leaser": l.factory,
 		},
-		CredentialBackends: map[string]logical.Factory{"approle": approle.Factory, "userpass": userpass.Factory},
+		CredentialBackends: authMethods,
 		AuditBackends:      map[string]audit.Factory{"file": audit.NewFileBackend},
 	})
 }

@@ -15,7 +15,7 @@ type Method struct{ file *credfile.File }
 
 // New makes the method; the file need not exist yet.
 func New(path string, log *slog.Logger) *Method {
-	return &Method{file: credfile.New("token", path, false, log)}
+	return &Method{file: credfile.New("token", path, log, credfile.Options{})}
 }
 
 // Login looks up the file's token, once.
@@ -31,4 +31,9 @@ func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) 
 // Remedy says what to do when Vault does not accept the token.
 func (m *Method) Remedy(int) string {
 	return fmt.Sprintf("the token has ended, or is of another namespace: write a valid one to %s", m.file.Path())
+}
+
+// Watch calls changed when the file has another token than the last Login has looked up, until ctx ends.
+func (m *Method) Watch(ctx context.Context, changed func()) {
+	m.file.Watch(ctx, credfile.DefaultPeriod, changed)
 }

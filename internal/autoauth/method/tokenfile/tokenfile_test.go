@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -76,4 +77,30 @@ func TestAFileThatIsNoTokenIsNotShown(t *testing.T) {
 	if len(*v) > 0 {
 		t.Errorf("asked %q", *v)
 	}
+}
+
+func TestWatchTellsOfANewToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	m := tokenfile.New(path, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	told, ended := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.Watch(ctx, func() {
+			select {
+			case told <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	if err := os.WriteFile(path, []byte("hvs.a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-told:
+	case <-time.After(15 * time.Second):
+		t.Error("a new token was not noticed")
+	}
+	cancel()
+	<-ended
 }

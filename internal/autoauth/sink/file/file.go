@@ -27,11 +27,20 @@ type Options struct {
 	Mode  fs.FileMode // permission bits, whatever the umask; default DefaultMode
 	Owner string      // name or number; default: the process's. Ignored on Windows, as is Group
 	Group string
+
+	// KeepExisting gives the file the mode, owner and group of the one that it replaces. The three above are then for a file that is not there yet.
+	KeepExisting bool
 }
 
 // Sink is a file with the bare token, without a newline. Readers see the old token or the new one, and nothing between.
 type Sink struct {
-	path     string
+	path string
+	new  access // of a file that is not there yet
+	keep bool
+}
+
+// access is who may do what with a file.
+type access struct {
 	mode     fs.FileMode
 	uid, gid int // -1: as it is
 }
@@ -39,16 +48,16 @@ type Sink struct {
 // Open checks that a token can be stored at path, by writing and removing a file beside it. It also removes what a crash
 // in the middle of a write left behind. The file at path is not touched.
 func Open(path string, o Options) (*Sink, error) {
-	s := &Sink{path: path, mode: o.Mode, uid: -1, gid: -1}
-	if s.mode == 0 {
-		s.mode = DefaultMode
+	s := &Sink{path: path, new: access{mode: o.Mode, uid: -1, gid: -1}, keep: o.KeepExisting}
+	if s.new.mode == 0 {
+		s.new.mode = DefaultMode
 	}
 	var err error
 	if runtime.GOOS != "windows" {
-		if s.uid, err = number(o.Owner, ownerID); err != nil {
+		if s.new.uid, err = number(o.Owner, ownerID); err != nil {
 			return nil, fmt.Errorf("%s: owner: %w", s.Name(), err)
 		}
-		if s.gid, err = number(o.Group, groupID); err != nil {
+		if s.new.gid, err = number(o.Group, groupID); err != nil {
 			return nil, fmt.Errorf("%s: group: %w", s.Name(), err)
 		}
 	}
@@ -61,50 +70,47 @@ func Open(path string, o Options) (*Sink, error) {
 // Name names the sink in the log.
 func (s *Sink) Name() string { return "file " + s.path }
 
-// Write replaces the file. After an error the file holds the old token, or the new one if only the disk's confirmation failed.
+// Write is Store for the bare token.
 func (s *Sink) Write(ctx context.Context, t vault.Token) error {
+	return s.Store(ctx, []byte(t.Reveal()))
+}
+
+// Store replaces the file. After an error the file holds the old content, or the new one if only the disk's confirmation failed.
+func (s *Sink) Store(ctx context.Context, content []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	temp, err := s.writeTemp(t.Reveal())
+	temp, err := s.writeTemp(content)
 	if err != nil {
-		return err
+		return s.remedied(err)
 	}
 	if err := os.Rename(temp, s.path); err != nil {
-		return errors.Join(err, os.Remove(temp))
+		return s.remedied(errors.Join(err, os.Remove(temp)))
 	}
-	return syncDir(filepath.Dir(s.path))
+	return s.remedied(syncDir(filepath.Dir(s.path)))
 }
 
-// check does everything that Write does, except to replace the file.
+// check does everything that Store does, except to replace the file.
 func (s *Sink) check() error {
-	dir := filepath.Dir(s.path)
-	switch info, err := os.Stat(dir); {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("directory %s does not exist; create it, writable for uid %d", dir, os.Geteuid())
-	case err != nil:
-		return err
-	case !info.IsDir():
-		return fmt.Errorf("%s is not a directory; choose a path in one", dir)
-	}
 	if info, err := os.Stat(s.path); err == nil && info.IsDir() {
-		return errors.New("it is a directory; name a file in it")
+		return errIsDirectory
 	}
 	if err := s.removeLeftovers(); err != nil {
 		return fmt.Errorf("remove temporary files of an earlier run: %w", err)
 	}
-	temp, err := s.writeTemp("write check")
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; let uid %d write to %s and set the configured owner, group and mode", err, os.Geteuid(), dir)
-	case err != nil:
-		return err
+	temp, err := s.writeTemp([]byte("write check"))
+	if err == nil {
+		err = os.Remove(temp)
 	}
-	return os.Remove(temp)
+	return s.remedied(err)
 }
 
 // writeTemp stores content in a file beside the target and returns its path. After an error there is no such file.
-func (s *Sink) writeTemp(content string) (string, error) {
+func (s *Sink) writeTemp(content []byte) (string, error) {
+	a, err := s.access()
+	if err != nil {
+		return "", err
+	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
 	temp := s.path + ".tmp." + hex.EncodeToString(random[:])
@@ -112,23 +118,38 @@ func (s *Sink) writeTemp(content string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(s.fill(f, content), f.Close()); err != nil {
+	if err := errors.Join(fill(f, content, a), f.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(temp))
 	}
 	return temp, nil
 }
 
-func (s *Sink) fill(f *os.File, content string) error {
+// access is what the next file is to have.
+func (s *Sink) access() (access, error) {
+	if !s.keep {
+		return s.new, nil
+	}
+	info, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.new, nil
+	case err != nil:
+		return access{}, err
+	}
+	return accessOf(info), nil
+}
+
+func fill(f *os.File, content []byte, a access) error {
 	// The owner first: with the final mode, the process's own group could open the file in between.
-	if s.uid != -1 || s.gid != -1 {
-		if err := f.Chown(s.uid, s.gid); err != nil {
+	if a.uid != -1 || a.gid != -1 {
+		if err := f.Chown(a.uid, a.gid); err != nil {
 			return err
 		}
 	}
-	if err := f.Chmod(s.mode); err != nil { // the mode of OpenFile would be cut by the umask (AUT-18)
+	if err := f.Chmod(a.mode); err != nil { // the mode of OpenFile would be cut by the umask (AUT-18)
 		return err
 	}
-	if _, err := f.WriteString(content); err != nil {
+	if _, err := f.Write(content); err != nil {
 		return err
 	}
 	return f.Sync()

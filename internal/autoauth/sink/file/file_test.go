@@ -109,7 +109,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		o    file.Options
 		want string
 	}{
-		"no parent":          {path: filepath.Join(dir, "absent", "token"), want: "absent does not exist; create it"},
+		"no parent":          {path: filepath.Join(dir, "absent", "token"), want: "create the directory"},
 		"parent is a file":   {path: filepath.Join(regular, "token"), want: "not a directory"},
 		"target a directory": {path: dir, want: "it is a directory; name a file in it"},
 		"unknown owner":      {path: filepath.Join(dir, "token"), o: file.Options{Owner: "nobody-by-this-name"}, want: "owner: "},
@@ -153,5 +153,82 @@ func TestWriteHeedsItsContext(t *testing.T) {
 	}
 	if got := names(t, dir); got != "" {
 		t.Errorf("it wrote %s", got)
+	}
+}
+
+func TestStoreTakesAnyContent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	s := open(t, path, file.Options{})
+	const content = "{\"token\":\"hvs.wrapping\"}\n"
+	if err := s.Store(t.Context(), []byte(content)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != content {
+		t.Errorf("file holds %q (%v), want %q", got, err, content)
+	}
+}
+
+// Each attempt begins anew, so that what is repaired while Leasehold runs needs no restart.
+func TestWritesSayWhatToDoAndComeBack(t *testing.T) {
+	for name, tc := range map[string]struct {
+		harm, repair func(dir, path string) error
+		want         string
+	}{
+		"the directory is gone": {
+			harm:   func(dir, _ string) error { return os.RemoveAll(dir) },
+			repair: func(dir, _ string) error { return os.Mkdir(dir, 0o700) },
+			want:   "create the directory",
+		},
+		"the directory is a file": {
+			harm: func(dir, _ string) error {
+				if err := os.RemoveAll(dir); err != nil {
+					return err
+				}
+				return os.WriteFile(dir, nil, 0o600)
+			},
+			repair: func(dir, _ string) error {
+				if err := os.Remove(dir); err != nil {
+					return err
+				}
+				return os.Mkdir(dir, 0o700)
+			},
+			want: "is not a directory: choose a path in one",
+		},
+		"a directory in its place": {
+			harm: func(_, path string) error {
+				if err := os.Remove(path); err != nil {
+					return err
+				}
+				return os.MkdirAll(filepath.Join(path, "x"), fs.ModePerm)
+			},
+			repair: func(_, path string) error { return os.RemoveAll(path) },
+			want:   "remove the directory",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "run")
+			path := filepath.Join(dir, "token")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, path, file.Options{})
+			store(t, s, "hvs.old")
+			if err := tc.harm(dir, path); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				err := s.Write(t.Context(), vault.NewToken("hvs.new"))
+				if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "hvs.") {
+					t.Errorf("Write = %v, want ...%s..., with the path and without the token", err, tc.want)
+				}
+			}
+			if err := tc.repair(dir, path); err != nil {
+				t.Fatal(err)
+			}
+			store(t, s, "hvs.new")
+			if got, err := os.ReadFile(path); err != nil || string(got) != "hvs.new" || names(t, dir) != "token" {
+				t.Errorf("file holds %q (%v), beside %s", got, err, names(t, dir))
+			}
+		})
 	}
 }

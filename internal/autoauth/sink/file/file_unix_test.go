@@ -4,6 +4,7 @@ package file_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -35,6 +36,61 @@ func TestModeIsExact(t *testing.T) {
 				t.Errorf("mode %o, want %o", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestKeepExisting(t *testing.T) {
+	for name, tc := range map[string]struct {
+		keep        bool
+		there, want fs.FileMode // there 0: no such file
+	}{
+		"kept":              {keep: true, there: 0o604, want: 0o604},
+		"kept, and nothing": {keep: true, want: 0o600},
+		"not kept":          {there: 0o604, want: 0o600},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "token")
+			if tc.there != 0 {
+				if err := errors.Join(os.WriteFile(path, []byte("hvs.old"), 0o600), os.Chmod(path, tc.there)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := open(t, path, file.Options{Mode: 0o600, KeepExisting: tc.keep})
+			for range 2 {
+				store(t, s, "hvs.new")
+				if info, err := os.Stat(path); err != nil || info.Mode().Perm() != tc.want {
+					t.Errorf("mode %v (%v), want %o", info, err, tc.want)
+				}
+			}
+			if !tc.keep {
+				return
+			}
+			if err := os.Chmod(path, 0o640); err != nil { // by somebody, meanwhile
+				t.Fatal(err)
+			}
+			store(t, s, "hvs.newer")
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
+				t.Errorf("mode %v (%v), want that of the file as it was", info, err)
+			}
+		})
+	}
+}
+
+func TestKeepExistingKeepsTheOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root may give files away")
+	}
+	path := filepath.Join(t.TempDir(), "token")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chown(path, 12345, 23456)); err != nil {
+		t.Fatal(err)
+	}
+	store(t, open(t, path, file.Options{Owner: "1", Group: "1", KeepExisting: true}), "hvs.1")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Sys().(*syscall.Stat_t); got.Uid != 12345 || got.Gid != 23456 {
+		t.Errorf("owner %d:%d, want 12345:23456", got.Uid, got.Gid)
 	}
 }
 

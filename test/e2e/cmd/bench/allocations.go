@@ -45,7 +45,7 @@ const autoToken = "hvs.bench"
 func newHitHandler() (http.Handler, error) {
 	token := vault.NewToken(autoToken)
 	index := lease.NewIndex(lease.Options{})
-	index.Hold(token, "accessor", "", time.Time{})
+	index.Hold("", token, "accessor", "", time.Time{})
 	c, err := cache.New(index, oneLease{}, nil, uncounted{}, cache.Options{})
 	if err != nil {
 		return nil, err

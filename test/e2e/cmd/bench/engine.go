@@ -19,7 +19,7 @@ var engineToken = vault.NewToken("hvs.engine")
 
 func newEngine() *lease.Index {
 	x := lease.NewIndex(lease.Options{MaxBytes: -1})
-	x.Hold(engineToken, "accessor", "", time.Time{})
+	x.Hold("", engineToken, "accessor", "", time.Time{})
 	return x
 }
 

@@ -1,0 +1,2 @@
+// Package cert logs in with a TLS client certificate.
+package cert

@@ -1,0 +1,4 @@
+package cf
+
+// Differs asks what Watch asks.
+func Differs(m *Method) bool { return m.differs() }
