@@ -18,6 +18,8 @@ type answer struct {
 	accessor vault.Accessor
 	policies []string
 	grant    vault.Grant
+	uses     int  // how often the token may be used; 0: any number of times, or not known
+	lookedUp bool // it is the answer to a lookup
 }
 
 var (
@@ -31,6 +33,7 @@ func readAnswer(s *api.Secret) (answer, error) {
 	if s != nil && s.Auth != nil && s.Auth.MFARequirement != nil {
 		return answer{}, errMFA
 	}
+	lookedUp := s != nil && s.Auth == nil // before the library fills it in
 	id, err := s.TokenID()
 	if err != nil {
 		return answer{}, err
@@ -54,7 +57,7 @@ func readAnswer(s *api.Secret) (answer, error) {
 	if grant.TTL == 0 && s.Data["expire_time"] != nil {
 		return answer{}, errEnding
 	}
-	return answer{vault.NewToken(id), vault.Accessor(accessor), policies, grant}, nil
+	return answer{token: vault.NewToken(id), accessor: vault.Accessor(accessor), policies: policies, grant: grant, lookedUp: lookedUp}, nil
 }
 
 func readGrant(s *api.Secret) (vault.Grant, error) {

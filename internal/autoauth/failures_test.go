@@ -25,7 +25,7 @@ func TestLoginsAreGivenUp(t *testing.T) {
 		"attempts, away": {autoauth.Options{MaxAttempts: 1}, unreachable(), 1, [2]time.Duration{0, 0}, "gave up to log in after max_attempts (1): login: ", false},
 		"time":           {autoauth.Options{TotalTimeout: time.Minute}, unreachable(), 8, [2]time.Duration{time.Minute, time.Minute}, "gave up to log in after total_timeout (1m0s): ", false},
 		"time, silent":   {autoauth.Options{TotalTimeout: 20 * time.Second}, &reply{hang: true}, 1, [2]time.Duration{20 * time.Second, 20 * time.Second}, "after total_timeout (20s)", false},
-		"what comes first": {autoauth.Options{TotalTimeout: time.Hour, MaxAttempts: 5}, unreachable(), 5, [2]time.Duration{8 * time.Second, 15 * time.Second},
+		"what comes first": {autoauth.Options{TotalTimeout: time.Hour, MaxAttempts: 5}, unreachable(), 5, [2]time.Duration{6 * time.Second, 15 * time.Second},
 			"after max_attempts (5)", false},
 	} {
 		t.Run(name, func(t *testing.T) {

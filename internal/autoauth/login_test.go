@@ -59,16 +59,61 @@ func TestBackoffStartsAgainAfterASuccess(t *testing.T) {
 	})
 }
 
+// The pause grows to minutes while Vault is away; nobody should wait for its end when Vault is back.
+func TestVaultAnswersCutsThePause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{ttl: time.Hour, renewable: true, onLogin: func(n int) *reply {
+			if n < 12 {
+				return unreachable()
+			}
+			return nil
+		}}
+		r := run(t, v, method{}, autoauth.Options{})
+		for v.logins() < 11 {
+			time.Sleep(time.Second)
+		}
+		time.Sleep(10 * time.Second)
+		r.VaultAnswers()
+		synctest.Wait()
+		r.wantToken(t, "hvs.12")
+		for range 100 { // with nothing to be made good it means nothing
+			r.VaultAnswers()
+			synctest.Wait()
+		}
+		if v.logins() != 12 || v.renewals() != 0 {
+			t.Errorf("%d logins, %d renewals", v.logins(), v.renewals())
+		}
+		v.onRenew = func(int) *reply {
+			if v.renewals() < 6 {
+				return unreachable()
+			}
+			return nil
+		}
+		for v.renewals() < 5 {
+			time.Sleep(time.Second)
+		}
+		r.VaultAnswers()
+		synctest.Wait()
+		if s := r.Status(); v.renewals() != 6 || s.Failures != 0 {
+			t.Errorf("%d renewals, %+v", v.renewals(), s)
+		}
+		r.stop()
+		synctest.Wait()
+	})
+}
+
 func TestExitOnErrReturnsTheFirstFailure(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer  *reply
 		want    string
 		refused bool
 	}{
-		"refused":     {refused(400, "invalid role or secret ID"), "Vault refused the login at auth/test/login (400: invalid role or secret ID); write a new secret ID", true},
-		"sealed":      {refused(503, "Vault is sealed"), "Vault could not answer the login at auth/test/login (503: Vault is sealed)", false},
-		"over quota":  {refused(429, "request path \"x\": rate limit quota exceeded"), `Vault could not answer the login at auth/test/login (429: request path "x": rate limit quota exceeded)`, false},
-		"several":     {&reply{status: 403, body: `{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}`}, "Vault refused the login at auth/test/login (403: 2 errors occurred: * permission denied * invalid token); write a new secret ID", true},
+		"refused":    {refused(400, "invalid role or secret ID"), "Vault refused the login at auth/test/login (400: invalid role or secret ID); write a new secret ID", true},
+		"sealed":     {refused(503, "Vault is sealed"), "Vault could not answer the login at auth/test/login (503: Vault is sealed)", false},
+		"over quota": {refused(429, "request path \"x\": rate limit quota exceeded"), `Vault could not answer the login at auth/test/login (429: request path "x": rate limit quota exceeded)`, false},
+		"several":    {&reply{status: 403, body: `{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}`}, "Vault refused the login at auth/test/login (403: 2 errors occurred: * permission denied * invalid token); write a new secret ID", true},
+		"a signature": {refused(500, `error making upstream request: Post "https://sts.test/?AccessKeyId=s3cr3t&Signature=s3cr3t": dial tcp`),
+			`(500: error making upstream request: Post "https://sts.test/?...": dial tcp)`, false},
 		"not Vault":   {&reply{status: 502, body: "<html>s3cr3t</html>"}, "Vault could not answer the login at auth/test/login (502: Bad Gateway)", false},
 		"unreachable": {unreachable(), "connection refused", false},
 		"no token":    {&reply{status: 200, body: `{"data":{}}`}, "login: Vault's answer has no token; check mount_path", false},

@@ -13,9 +13,6 @@ import (
 	"leasehold/internal/vault"
 )
 
-// ErrDone is what Run returns when Options.ExitAfterAuth is satisfied. It is a success.
-var ErrDone = errors.New("logged in, and every sink has the token")
-
 // ErrGaveUp is what Run returns, with the last login's error, when Options.MaxAttempts or TotalTimeout is used up.
 var ErrGaveUp = errors.New("gave up to log in")
 
@@ -69,7 +66,8 @@ type Held struct {
 
 	// Previous is the token this one replaces; zero at the first login, and when a login or renewal brought the same token.
 	Previous      vault.Token
-	PreviousAlive bool // Previous has, as far as is known, not ended
+	PreviousAlive bool      // Previous has, as far as is known, not ended
+	PreviousEnds  time.Time // when it does, if PreviousAlive; zero: never, or not known
 }
 
 // Options tune a Manager.
@@ -93,10 +91,9 @@ type Options struct {
 	WrapTTL   time.Duration
 	MountPath string // where the method is mounted; with WrapTTL what is wrapped must have been made by a login there
 
-	ExitOnErr     bool          // Run returns the error of the first login that fails, be it the first login or a later one
-	MaxAttempts   int           // Run returns ErrGaveUp after so many failed logins in a row while no token is held; 0 means no bound
-	TotalTimeout  time.Duration // and after so long without one; 0 means no bound
-	ExitAfterAuth bool          // Run returns ErrDone when every sink has a token
+	ExitOnErr    bool          // Run returns the error of the first login that fails, be it the first login or a later one
+	MaxAttempts  int           // Run returns ErrGaveUp after so many failed logins in a row while no token is held; 0 means no bound
+	TotalTimeout time.Duration // and after so long without one; 0 means no bound
 
 	Sinks     []Sink
 	Observers []Observer
@@ -114,11 +111,13 @@ type Manager struct {
 	writers []*writer
 
 	slot    *slot
-	ready   chan struct{} // closed at the first token that Vault has granted or confirmed
-	revoked chan struct{} // capacity 1: tells Run that Invalidate emptied the slot
-	hurry   chan struct{} // capacity 1: tells Run that Lasting finds the token too short
-	renewed chan struct{} // capacity 1: tells Run that there are new credentials
-	tried   chan struct{} // closed when the first login has returned
+	ready   chan struct{}    // closed at the first token that Vault has granted or confirmed
+	revoked chan struct{}    // capacity 1: tells Run that Invalidate emptied the slot
+	hurry   chan struct{}    // capacity 1: tells Run that Lasting finds the token too short
+	back    chan struct{}    // capacity 1: tells Run that Vault answers again
+	renewed chan struct{}    // capacity 1: tells Run that there are new credentials
+	tried   chan struct{}    // closed when the first login has returned
+	fresh   chan vault.Token // capacity 1: the newest token that inspect has not looked up
 	forced  forced
 	status  atomic.Pointer[Status]
 
@@ -126,11 +125,13 @@ type Manager struct {
 	held      Held        // zero Token: none; until confirmed, the last run's as far as it is known
 	lost      vault.Token // what was held before, when nothing is
 	wrapped   bool        // what the last login brought was handed out wrapped
+	asked     bool        // the login at hand is one that somebody wanted
 	plan      plan
 	least     time.Duration // what the held token must have left for Lasting
 	notBefore time.Time     // of the next login
 	retryAt   time.Time     // of the next login, after one that failed; zero: none has
 	renewFrom time.Time     // of the next renewal, after one that failed
+	confirmAt time.Time     // of the next lookup of the last run's token; zero while one is under way
 	failures  failures
 	logins    backoff
 	renewals  backoff
@@ -160,8 +161,10 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 		ready:    make(chan struct{}),
 		revoked:  make(chan struct{}, 1),
 		hurry:    make(chan struct{}, 1),
+		back:     make(chan struct{}, 1),
 		renewed:  make(chan struct{}, 1),
 		tried:    make(chan struct{}),
+		fresh:    make(chan vault.Token, 1),
 		forced:   forced{notice: make(chan struct{}, 1)},
 		logins:   backoff{min: o.MinBackoff, max: o.MaxBackoff},
 		renewals: backoff{min: o.MinBackoff, max: o.MaxBackoff},
@@ -176,11 +179,11 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 }
 
 // Run logs in, unless the token of the last run is still good, and keeps the token until ctx ends, which is a success. It returns
-// ErrDone for Options.ExitAfterAuth, or the failed login's error for Options.ExitOnErr, MaxAttempts and TotalTimeout; that one is a
-// vault.ErrRefused when Vault said no. Call it once.
+// the failed login's error for Options.ExitOnErr, MaxAttempts and TotalTimeout, a vault.ErrRefused when Vault said no. Call it once.
 func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.live(ctx) })
+	g.Go(func() error { return m.inspect(ctx) })
 	for _, w := range m.writers {
 		g.Go(func() error { return w.run(ctx) })
 	}
@@ -193,9 +196,6 @@ func (m *Manager) Run(ctx context.Context) error {
 			}
 			return nil
 		})
-	}
-	if m.opts.ExitAfterAuth {
-		g.Go(func() error { return m.awaitStored(ctx) })
 	}
 	return g.Wait()
 }
@@ -219,6 +219,9 @@ func (m *Manager) Invalidate(t vault.Token) {
 	}
 }
 
+// VaultAnswers says that Vault can be reached again. What has failed is tried now, and not at the end of its pause. It does not block.
+func (m *Manager) VaultAnswers() { notify(m.back) }
+
 // notify leaves a notice in a channel of capacity 1. When one is there already, its reader will see all there is to see.
 func notify(c chan<- struct{}) {
 	select {
@@ -227,8 +230,8 @@ func notify(c chan<- struct{}) {
 	}
 }
 
-// awaitStored returns ErrDone once every sink has stored a token: when ready, if there are no sinks.
-func (m *Manager) awaitStored(ctx context.Context) error {
+// AwaitStored returns true once every sink has stored a token: when ready, if there are no sinks. It returns false when ctx ends before.
+func (m *Manager) AwaitStored(ctx context.Context) bool {
 	steps := []<-chan struct{}{m.ready}
 	for _, w := range m.writers {
 		steps = append(steps, w.stored)
@@ -237,8 +240,8 @@ func (m *Manager) awaitStored(ctx context.Context) error {
 		select {
 		case <-step:
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
-	return ErrDone
+	return true
 }

@@ -19,7 +19,7 @@ type forced struct {
 var errEnded = errors.New("Leasehold is stopping")
 
 // Reauth has the manager log in now, and returns when that has succeeded or failed, or ctx has ended. The token that is held stays in use until there is another.
-// Calls that come together share one login, and there is never more than one in Options.MinBackoff.
+// Calls that come together share one login; between two there is Options.MinBackoff, or three quarters of it after one that failed.
 func (m *Manager) Reauth(ctx context.Context) error {
 	done := make(chan error, 1)
 	m.forced.mu.Lock()
@@ -45,6 +45,13 @@ func (f *forced) take() []chan error {
 	calls := f.waiting
 	f.waiting = nil
 	return calls
+}
+
+// isWaitedFor reports whether there are such calls.
+func (f *forced) isWaitedFor() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.waiting) > 0
 }
 
 // end answers everybody, now and later.

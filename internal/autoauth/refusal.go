@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -20,6 +21,9 @@ type statusError struct {
 	remedy  string
 }
 
+// queries are those of URLs: Vault names the requests that it could not make itself, and for some methods a signature is in there.
+var queries = regexp.MustCompile(`(https?://[^\s?"]+)\?[^\s"]*`)
+
 // explain says which request failed, and turns an error answer into one line. Only words out of Vault's errors array are kept:
 // a page of something between us and Vault might echo the request.
 func explain(err error, request string, remedy func(status int) string) error {
@@ -34,7 +38,7 @@ func explain(err error, request string, remedy func(status int) string) error {
 	e := &statusError{request: request + " at " + path, status: resp.StatusCode}
 	if !resp.RawError {
 		for _, reason := range resp.Errors {
-			e.reasons = append(e.reasons, strings.Join(strings.Fields(reason), " "))
+			e.reasons = append(e.reasons, queries.ReplaceAllString(strings.Join(strings.Fields(reason), " "), "$1?..."))
 		}
 	}
 	if e.refused() {
@@ -60,13 +64,7 @@ func (e *statusError) Error() string {
 
 func (e *statusError) Is(target error) bool { return target == vault.ErrRefused && e.refused() }
 
-func (e *statusError) refused() bool {
-	switch e.status {
-	case http.StatusRequestTimeout, http.StatusPreconditionFailed, http.StatusTooEarly, http.StatusTooManyRequests:
-		return false // 412 is a standby that has not caught up, 429 a quota: both pass
-	}
-	return e.status >= 400 && e.status < 500
-}
+func (e *statusError) refused() bool { return vault.Refuses(e.status) }
 
 // tokenGone reports whether Vault said that it does not know the token. A bare "permission denied" says less: it is what a
 // token without the right to renew itself gets too.

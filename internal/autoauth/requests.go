@@ -24,9 +24,9 @@ func (m *Manager) askForToken(ctx context.Context) (answer, error) {
 	if err != nil {
 		return answer{}, explain(err, "login", m.method.Remedy)
 	}
-	if n := counter.uses(); n > 0 {
+	if a.uses = counter.uses(); a.uses > 0 {
 		m.log.Warn("every few requests will need a new login; set token_num_uses=0 on the role",
-			"accessor", a.accessor, "num_uses", n)
+			"accessor", a.accessor, "num_uses", a.uses)
 	}
 	return a, nil
 }
@@ -40,7 +40,7 @@ var (
 func (m *Manager) askForWrapping(ctx context.Context) (*api.SecretWrapInfo, error) {
 	c := m.cleanClient()
 	c.SetWrappingLookupFunc(func(_, path string) string {
-		if !strings.HasPrefix(path, "auth/") {
+		if !madeBy(m.opts.MountPath, path) {
 			return ""
 		}
 		return m.opts.WrapTTL.String()

@@ -63,6 +63,8 @@ func (m *Manager) first() state {
 // was created under it goes with it, and the credentials may be good for no second login.
 func (m *Manager) resume(ctx context.Context) (state, error) {
 	started := m.opts.Now()
+	m.confirmAt = time.Time{}
+	m.tell(Holding)
 	asking, done := m.slot.while(ctx, m.held.Token)
 	a, life, err := m.confirm(asking)
 	done()
@@ -75,6 +77,7 @@ func (m *Manager) resume(ctx context.Context) (state, error) {
 	case err == nil:
 		// An Invalidate from here on finds the token still in the slot or keeps it out, and watch sees to the rest.
 		m.adopt(a, started, m.leastOf(vault.Grant{TTL: life}), m.slot.update)
+		m.begun()
 		m.story().Info("the token of the last run is good")
 		return m.watch, nil
 	case m.expired():
@@ -92,7 +95,7 @@ func (m *Manager) resume(ctx context.Context) (state, error) {
 	if end := m.held.Expires; !end.IsZero() {
 		log = log.With("token_ends_in", end.Sub(m.opts.Now()))
 	}
-	m.failures.last = err
+	m.failures.add(err)
 	log.Warn("Vault could not confirm the token of the last run; it stays in use")
 	return m.pauseResuming(ctx, pause)
 }
@@ -103,12 +106,14 @@ func (m *Manager) pauseResuming(ctx context.Context, pause time.Duration) (state
 	now := m.opts.Now()
 	at, soonest := now.Add(pause), now.Add(m.opts.MinBackoff)
 	for {
+		m.confirmAt = at
+		m.tell(Holding)
 		switch m.idle(ctx, at) {
 		case stopped:
 			return nil, nil
 		case lost:
 			return m.login, nil
-		case due:
+		case due, answers:
 			return m.resume, nil
 		case wanted:
 			return m.login, nil

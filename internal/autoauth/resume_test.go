@@ -1,7 +1,6 @@
 package autoauth_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -256,15 +255,15 @@ func TestAnHourWithoutVaultAtTheStart(t *testing.T) {
 	}
 }
 
-func TestExitAfterAuthWaitsForTheConfirmation(t *testing.T) {
+func TestAwaitStoredWaitsForTheConfirmation(t *testing.T) {
 	for name, sinks := range map[string][]autoauth.Sink{"with a sink": {&fakeSink{}}, "without": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := &fakeVault{ttl: time.Hour}
 				v.backAt(time.Hour, unreachable())
-				r := run(t, v, method{}, autoauth.Options{Resume: lastRun(0), ExitAfterAuth: true, Sinks: sinks})
-				if err := <-r.done; !errors.Is(err, autoauth.ErrDone) {
-					t.Errorf("Run = %v, want ErrDone", err)
+				r := run(t, v, method{}, autoauth.Options{Resume: lastRun(0), Sinks: sinks})
+				if !r.AwaitStored(t.Context()) {
+					t.Error("AwaitStored = false")
 				}
 				within(t, "exit", time.Since(v.start), time.Hour, time.Hour+15*time.Second)
 				r.end(t)

@@ -102,7 +102,7 @@ func TestSinkRetriesGrowToAMinute(t *testing.T) {
 	})
 }
 
-func TestExitAfterAuth(t *testing.T) {
+func TestAwaitStored(t *testing.T) {
 	for name, tc := range map[string]struct {
 		sinks []autoauth.Sink
 		after time.Duration // at least
@@ -114,9 +114,9 @@ func TestExitAfterAuth(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := &fakeVault{ttl: time.Hour}
-				r := run(t, v, method{}, autoauth.Options{ExitAfterAuth: true, Sinks: tc.sinks})
-				if err := <-r.done; !errors.Is(err, autoauth.ErrDone) {
-					t.Fatalf("Run = %v, want ErrDone", err)
+				r := run(t, v, method{}, autoauth.Options{Sinks: tc.sinks})
+				if !r.AwaitStored(t.Context()) {
+					t.Fatal("AwaitStored = false")
 				}
 				if took := time.Since(v.start); took < tc.after || (tc.after == 0 && took > 0) {
 					t.Errorf("done after %v, want %v", took, tc.after)
@@ -126,19 +126,47 @@ func TestExitAfterAuth(t *testing.T) {
 						t.Errorf("sink has %q", got)
 					}
 				}
+				r.stop()
+				synctest.Wait()
 			})
 		})
 	}
 }
 
-func TestExitAfterAuthWaitsForALogin(t *testing.T) {
+func TestAwaitStoredWaitsForALogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &fakeVault{onLogin: func(int) *reply { return unreachable() }}
-		r := run(t, v, method{}, autoauth.Options{ExitAfterAuth: true})
-		time.Sleep(time.Hour)
+		r := run(t, v, method{}, autoauth.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if r.AwaitStored(ctx) || time.Since(v.start) != time.Hour {
+			t.Errorf("AwaitStored ended after %v, want false after an hour without a login", time.Since(v.start))
+		}
 		r.stop()
-		if err := <-r.done; err != nil {
-			t.Errorf("Run = %v, want nil: it was stopped before a login", err)
+		synctest.Wait()
+	})
+}
+
+// A write that failed may have changed the content all the same.
+func TestATokenThatComesBackIsWrittenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{ttl: time.Hour, renewable: true, onLogin: func(n int) *reply {
+			return granted([]string{"", "hvs.1", "hvs.2", "hvs.1"}[n], time.Hour, true)
+		}}
+		sink := &fakeSink{fail: func(n int) bool { return n == 2 }}
+		r := run(t, v, method{}, autoauth.Options{Sinks: []autoauth.Sink{sink}, MinBackoff: time.Millisecond})
+		time.Sleep(time.Minute)
+		for range 2 { // the second before the sink tries again
+			if err := r.Reauth(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		r.stop()
+		synctest.Wait()
+		if got := sink.written(); len(got) != 2 || got[1] != "hvs.1" {
+			t.Errorf("written: %q, want hvs.1 twice", got)
 		}
 	})
 }

@@ -28,29 +28,30 @@ func (m *Manager) live(ctx context.Context) error {
 
 // login asks Vault for a token. One that is still held stays in use meanwhile.
 func (m *Manager) login(ctx context.Context) (state, error) {
+	if m.opts.Now().Before(m.notBefore) {
+		m.retryAt = m.notBefore
+		m.rest()
+	}
 	if !m.pauseUntil(ctx, m.notBefore) {
 		return nil, nil
 	}
-	calls := m.forced.take()
 	for _, notice := range []chan struct{}{m.forced.notice, m.renewed} { // this login is what they are about
 		select {
 		case <-notice:
 		default:
 		}
 	}
-	if m.held.Token.IsZero() {
+	calls := m.forced.take() // after its notice: who comes between leaves another
+	if m.hasNone() {
 		m.tell(LoggingIn)
 	} else {
 		m.tell(Replacing)
 	}
 	started := m.opts.Now()
 	err := m.logInOnce(ctx, started)
-	select {
-	case <-m.tried:
-	default:
-		close(m.tried)
-	}
+	m.begun()
 	answerAll(calls, err)
+	defer func() { m.asked = false }()
 	switch {
 	case err == nil:
 		return m.watch, nil
@@ -58,6 +59,27 @@ func (m *Manager) login(ctx context.Context) (state, error) {
 		return nil, nil
 	}
 	return m.failed(err, started)
+}
+
+// rest tells that nothing is under way.
+func (m *Manager) rest() {
+	if m.hasNone() {
+		m.tell(Unauthenticated)
+	} else {
+		m.tell(Holding)
+	}
+}
+
+// hasNone reports whether there is no token, neither held nor handed out wrapped.
+func (m *Manager) hasNone() bool { return m.held.Token.IsZero() && !m.wrapped }
+
+// begun notes that the credentials may be watched: a login has used them, or the last run's token is good without one.
+func (m *Manager) begun() {
+	select {
+	case <-m.tried:
+	default:
+		close(m.tried)
+	}
 }
 
 // logInOnce asks once, and holds or hands out what comes.
@@ -97,7 +119,7 @@ func (m *Manager) failed(err error, started time.Time) (state, error) {
 	pause := m.logins.next()
 	m.retryAt = now.Add(pause)
 	m.notBefore = started.Add(m.opts.MinBackoff * 3 / 4) // the least that a pause can be
-	if m.held.Token.IsZero() {
+	if m.hasNone() && !m.asked {                         // how often others want one is not for max_attempts to bound
 		if err := m.failures.exhausted(m.opts, started, now); err != nil {
 			return nil, err
 		}
@@ -117,11 +139,7 @@ func (m *Manager) failed(err error, started time.Time) (state, error) {
 
 // watch waits for the planned renewal or login, or for the token's end.
 func (m *Manager) watch(ctx context.Context) (state, error) {
-	if m.held.Token.IsZero() && !m.wrapped {
-		m.tell(Unauthenticated)
-	} else {
-		m.tell(Holding)
-	}
+	m.rest()
 	what, at := m.next()
 	switch m.idle(ctx, at) {
 	case stopped:
@@ -143,6 +161,17 @@ func (m *Manager) watch(ctx context.Context) (state, error) {
 		if what == nextRenewal {
 			return m.renew, nil
 		}
+	case answers:
+		switch {
+		case m.failures.since == 0:
+			return m.watch, nil
+		case !m.retryAt.IsZero():
+			return m.login, nil
+		case m.plan.renew:
+			return m.renew, nil
+		}
+	case wanted:
+		m.asked = true
 	}
 	return m.login, nil
 }
@@ -189,6 +218,7 @@ const (
 	due                  // the time came
 	lost                 // the held token ended
 	hurried              // it has too little left for what is to be created
+	answers              // Vault does again
 	wanted               // a login is wanted: there are new credentials, or somebody has called Reauth
 )
 
@@ -216,7 +246,12 @@ func (m *Manager) idle(ctx context.Context, at time.Time) event {
 		case <-m.renewed:
 			m.log.Info("there are new credentials")
 			return wanted
+		case <-m.back:
+			return answers
 		case <-m.forced.notice:
+			if !m.forced.isWaitedFor() { // the login that they were told of is done
+				continue
+			}
 			m.log.Info("a login was asked for")
 			return wanted
 		case <-timer:
@@ -259,17 +294,21 @@ func (m *Manager) expired() bool {
 func (m *Manager) hold(a answer, started time.Time) {
 	m.adopt(a, started, m.leastOf(a.grant), m.slot.put)
 	m.story().Info("logged in to Vault")
+	m.offerToInspect(a)
 }
 
 // adopt makes the answer's token the held one. show brings it into the slot.
 func (m *Manager) adopt(a answer, started time.Time, least time.Duration, show func(occupant)) {
 	h := Held{Token: a.token, Accessor: a.accessor, Policies: a.policies, Grant: a.grant, Expires: ending(started, a.grant.TTL)}
-	previous, alive := m.lost, false
+	previous, alive, ends := m.lost, false, time.Time{}
 	if !m.held.Token.IsZero() {
-		previous, alive = m.held.Token, !m.expired() && m.slot.get().Equal(m.held.Token)
+		previous, alive, ends = m.held.Token, !m.expired() && m.slot.get().Equal(m.held.Token), m.held.Expires
 	}
 	if !previous.Equal(h.Token) {
 		h.Previous, h.PreviousAlive = previous, alive
+		if alive {
+			h.PreviousEnds = ends
+		}
 	}
 	m.held, m.lost, m.least, m.failures = h, vault.Token{}, least, failures{}
 	m.schedule(planFor(h.Grant, started))
@@ -316,7 +355,7 @@ func (m *Manager) prolong(g vault.Grant, started time.Time) {
 		m.schedule(planFor(vault.Grant{TTL: g.TTL, Renewable: g.Renewable && !capped && m.lasts(&o)}, started))
 		m.slot.update(m.occupant())
 	}
-	m.held.Previous, m.held.PreviousAlive = vault.Token{}, false
+	m.held.Previous, m.held.PreviousAlive, m.held.PreviousEnds = vault.Token{}, false, time.Time{}
 	m.announce()
 	m.log.With(m.plan.attr()).Info("token renewed", "accessor", m.held.Accessor, "ttl", g.TTL)
 }

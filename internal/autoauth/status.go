@@ -74,11 +74,14 @@ func (m *Manager) tell(state State) {
 const (
 	nextLogin   = "login"
 	nextRenewal = "renewal"
+	nextLookup  = "lookup" // of the last run's token
 )
 
 // next is what is planned, and when: the renewal or login of the plan, or the login that follows one that failed.
 func (m *Manager) next() (what string, at time.Time) {
 	switch {
+	case m.Resuming():
+		return nextLookup, m.confirmAt
 	case !m.retryAt.IsZero() && (m.plan.at.IsZero() || m.retryAt.Before(m.plan.at)):
 		return nextLogin, m.retryAt
 	case m.plan.at.IsZero():

@@ -185,6 +185,25 @@ func TestReauthLogsInNow(t *testing.T) {
 	})
 }
 
+// While Vault is away, somebody asks again and again. That is not what max_attempts is to bound.
+func TestReauthUsesUpNoAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{onLogin: func(int) *reply { return unreachable() }}
+		r := run(t, v, method{}, autoauth.Options{MaxAttempts: 8, MaxBackoff: time.Hour})
+		time.Sleep(10 * time.Second)
+		for range 100 {
+			_ = r.Reauth(t.Context())
+		}
+		select {
+		case err := <-r.done:
+			t.Errorf("Run = %v after %d logins", err, v.logins())
+		default:
+		}
+		r.stop()
+		synctest.Wait()
+	})
+}
+
 func TestReauthIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &fakeVault{ttl: time.Hour}

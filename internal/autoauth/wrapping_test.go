@@ -3,7 +3,6 @@ package autoauth_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -80,6 +79,37 @@ func TestAWrappedLoginIsHandedOut(t *testing.T) {
 	})
 }
 
+// New credentials that are no good: what was handed out before is as good as ever.
+func TestAHandedOutTokenOutlivesBadCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{onLogin: func(n int) *reply {
+			if n > 1 {
+				return &reply{status: 503, body: `{"errors":["Vault is sealed"]}`, delay: 10 * time.Second}
+			}
+			return wrapped(n, loginPath)
+		}}
+		w := newWatched()
+		r := run(t, v, w, autoauth.Options{
+			WrapTTL: 5 * time.Minute, MountPath: "auth/test", ReauthOnNewCredentials: true, MaxAttempts: 2, TotalTimeout: time.Minute, Sinks: []autoauth.Sink{&fakeSink{}},
+		})
+		time.Sleep(time.Minute)
+		w.changes <- struct{}{}
+		for range 1000 {
+			time.Sleep(time.Second)
+			if s := r.Status(); s.State != autoauth.Holding && s.State != autoauth.Replacing {
+				t.Fatalf("%+v", s)
+			}
+		}
+		select {
+		case err := <-r.done:
+			t.Errorf("Run = %v", err)
+		default:
+		}
+		r.stop()
+		time.Sleep(time.Minute) // for what is under way
+	})
+}
+
 // What comes from elsewhere may have been read on the way, and wrapped again.
 func TestAWrappedLoginIsOneOfTheMount(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -97,10 +127,16 @@ func TestAWrappedLoginIsOneOfTheMount(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v, sink := &fakeVault{onLogin: func(int) *reply { return tc.answer }}, &fakeSink{}
 				r := run(t, v, method{}, autoauth.Options{
-					WrapTTL: time.Minute, MountPath: "auth/test", ExitOnErr: true, ExitAfterAuth: true, Sinks: []autoauth.Sink{sink},
+					WrapTTL: time.Minute, MountPath: "auth/test", ExitOnErr: true, Sinks: []autoauth.Sink{sink},
 				})
+				if tc.want == "" {
+					if !r.AwaitStored(t.Context()) {
+						t.Error("nothing was handed out")
+					}
+					r.stop()
+				}
 				err := <-r.done
-				if tc.want == "" && !errors.Is(err, autoauth.ErrDone) || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("Run = %v, want ...%s...", err, tc.want)
 				}
 				if tc.want != "" && len(sink.written()) > 0 || strings.Contains(fmt.Sprint(err), "hvs.") {

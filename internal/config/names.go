@@ -71,7 +71,10 @@ func sameName(first, again AutoAuth) Problem {
 
 // checkPaths refuses a sink that writes to the file of another stanza's: whoever reads it would get now one token, now the other.
 func (d *decoder) checkPaths(others []AutoAuth, a AutoAuth) {
-	for _, sink := range a.Sinks {
+	for i, sink := range a.Sinks {
+		if at := slices.IndexFunc(a.Sinks[:i], func(s Sink) bool { return s.Path != "" && filepath.Clean(s.Path) == filepath.Clean(sink.Path) }); at >= 0 {
+			d.fail(Problem{sink.Pos, "auto_auth", fmt.Sprintf("the sink at line %d writes to the same file", a.Sinks[at].Pos.Line), "give each sink a path of its own"})
+		}
 		for _, o := range others {
 			i := slices.IndexFunc(o.Sinks, func(s Sink) bool { return s.Path != "" && filepath.Clean(s.Path) == filepath.Clean(sink.Path) })
 			if i >= 0 && o.Name != a.Name {

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"leasehold/internal/autoauth"
 	"leasehold/internal/config"
 	"leasehold/internal/listener"
 	"leasehold/internal/router"
@@ -85,7 +84,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	g.Go(func() error { return p.announce(ctx, sockets) })
 	err = g.Wait()
 	exit.finish(err)
-	if err != nil && !errors.Is(err, autoauth.ErrDone) {
+	if err != nil && !errors.Is(err, errDone) {
 		return err
 	}
 	o.Log.Info("stopped")

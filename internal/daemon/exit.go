@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"leasehold/internal/autoauth"
 	"leasehold/internal/lease"
 	"leasehold/internal/vault"
 )
@@ -48,7 +47,7 @@ func (l *login) revokes() bool { return l.stanza != nil && l.stanza.RevokeOnExit
 // for others.
 func (e *exit) finish(why error) {
 	p := e.p
-	if !p.revokes() || errors.Is(why, autoauth.ErrDone) {
+	if !p.revokes() || errors.Is(why, errDone) {
 		return
 	}
 	begun := time.Now()
@@ -79,6 +78,12 @@ func (p *parts) revokeToken(ctx context.Context, one *login) {
 	t := one.manager.Token()
 	if t.IsZero() || p.index.Accessor(t) == "" && p.revokesAll() && p.ownsToken(one.name) {
 		return // there is none, or it is revoked already
+	}
+	for _, other := range p.logins {
+		if !other.revokes() && other.manager.Token().Equal(t) {
+			p.log.Info("the auto-auth token stays: it is that of another stanza, without revoke_on_exit", slog.String("auto_auth", string(one.name)), slog.String("other", string(other.name)))
+			return
+		}
 	}
 	log := p.log.With(slog.String("auto_auth", string(one.name)), slog.String("accessor", string(one.held.accessor())))
 	settle := p.index.Announce(lease.Eviction{Scope: lease.ScopeToken, Value: t.Reveal()})

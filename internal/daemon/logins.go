@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -80,25 +79,37 @@ func (l logins) Invalidate(t vault.Token) {
 	}
 }
 
-// runLogins keeps every login until ctx ends or one of them fails. It returns autoauth.ErrDone when all are done.
+// vaultAnswers has all logins try now what has failed.
+func (l logins) vaultAnswers() {
+	for _, one := range l {
+		one.manager.VaultAnswers()
+	}
+}
+
+// errDone is that exit_after_auth is satisfied. It is a success.
+var errDone = errors.New("logged in, and every sink has the token")
+
+// runLogins keeps every login until ctx ends or one of them fails. With exit_after_auth it returns errDone when every sink of all has a token; until then
+// each login goes on, so that no sink has a token that has ended.
 func (p *parts) runLogins(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	var done atomic.Int64
 	for _, one := range p.logins {
 		g.Go(func() error {
-			switch err := p.runLogin(ctx, one); {
-			case err == nil:
-				return nil
-			case errors.Is(err, autoauth.ErrDone):
-				if int(done.Add(1)) < len(p.logins) {
-					return nil // the token is where it should be, and the others' is not yet
-				}
-				return err
-			case one.name != "":
-				return fmt.Errorf("%s: %w", one.name.Stanza(), err)
-			default:
-				return err
+			err := p.runLogin(ctx, one)
+			if err != nil && one.name != "" {
+				err = fmt.Errorf("%s: %w", one.name.Stanza(), err)
 			}
+			return err
+		})
+	}
+	if p.cfg.ExitAfterAuth && len(p.logins) > 0 {
+		g.Go(func() error {
+			for _, one := range p.logins {
+				if !one.manager.AwaitStored(ctx) {
+					return nil
+				}
+			}
+			return errDone
 		})
 	}
 	return g.Wait()
@@ -109,10 +120,12 @@ func (p *parts) runLogin(ctx context.Context, one *login) error {
 	if !p.needsVault() || one == p.logins.unsealer() {
 		return one.manager.Run(ctx)
 	}
-	return p.whenOpen(ctx, func(ctx context.Context) error {
+	select {
+	case <-p.opened:
 		one.manager.Resume(p.resumed(one))
-		return one.manager.Run(ctx)
-	})
+	case <-ctx.Done():
+	}
+	return one.manager.Run(ctx) // with an ended ctx as well: who waits for a login hears that there will be none
 }
 
 // awaitLogins returns when every login has a token, or ctx has ended. It tells whether some have the last run's, which Vault has not confirmed.
@@ -146,7 +159,7 @@ func (p *parts) accessor() vault.Accessor {
 // releaseStrangers drops the tokens that came back of stanzas which are not there any more: nobody renews or replaces them.
 func (p *parts) releaseStrangers() {
 	for name, last := range p.restored.Auto {
-		if p.logins.of(name) == nil {
+		if one := p.logins.of(name); one == nil || one.stanza != nil && one.stanza.Method.WrapTTL > 0 { // with wrap_ttl nobody here has a token
 			p.index.Release(name, last.Token)
 		}
 	}

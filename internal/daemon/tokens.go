@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -56,7 +55,7 @@ func (p *parts) newLogin(name vault.AutoAuthName, g *gauge) *login {
 // loginOptions are those that every login has.
 func (p *parts) loginOptions(one *login) autoauth.Options {
 	options := autoauth.Options{
-		Namespace: vault.CanonicalNamespace(p.cfg.Vault.Namespace), ExitAfterAuth: p.cfg.ExitAfterAuth,
+		Namespace: vault.CanonicalNamespace(p.cfg.Vault.Namespace),
 		Observers: []autoauth.Observer{one.held}, Meter: p.meters,
 	}
 	if p.cfg.Cache != nil {
@@ -109,7 +108,7 @@ func (p *parts) manager(one *login, unseals bool) (*autoauth.Manager, error) {
 // resumed is the token of the last run of a login, if it may be used again.
 func (p *parts) resumed(one *login) autoauth.Resumed {
 	last := p.restored.Auto[one.name]
-	if last.Token.IsZero() || !p.mayResume(one.stanza, last.Token) {
+	if one.stanza.Method.WrapTTL > 0 || last.Token.IsZero() || !p.mayResume(one.stanza, last.Token) {
 		return autoauth.Resumed{}
 	}
 	return autoauth.Resumed{Token: last.Token, Accessor: last.Accessor, Expires: last.Expires}
@@ -137,12 +136,8 @@ type holder struct {
 
 // TokenHeld is called for every new auto-auth token.
 func (h *holder) TokenHeld(held autoauth.Held) {
-	var previousEnds time.Time
-	if old := h.current.Load(); old != nil && held.PreviousAlive {
-		previousEnds = old.Expires
-	}
 	old := h.current.Swap(&held)
-	h.index.Hold(h.name, held.Token, held.Accessor, h.namespace, previousEnds)
+	h.index.Hold(h.name, held.Token, held.Accessor, h.namespace, held.PreviousEnds)
 	h.index.HeldUntil(held.Token, held.Expires)
 	if old == nil {
 		h.gauge.add(-1)

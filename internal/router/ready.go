@@ -23,7 +23,7 @@ type PartState struct {
 	// Of auto_auth alone.
 	Expires   *time.Time `json:"expires,omitempty"`             // when the token ends, unless it does not
 	Safe      *int       `json:"safe_outage_seconds,omitempty"` // how long Vault can be away before that
-	Next      string     `json:"next,omitempty"`                // "login" or "renewal"
+	Next      string     `json:"next,omitempty"`                // "login", "renewal" or "lookup"
 	NextAt    *time.Time `json:"next_at,omitempty"`             // nil while that is under way
 	Failures  int        `json:"failures,omitempty"`            // since the last success
 	LastError string     `json:"last_error,omitempty"`          // of the last of these

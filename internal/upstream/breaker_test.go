@@ -51,6 +51,9 @@ func TestCircuitBreaker(t *testing.T) {
 		if got, _, err := c.ask("GET", "/v1/x", ""); got != "a" && got != "b" && got != "c" || err != nil {
 			t.Errorf("two seconds after Vault came back: %q, %v", got, err)
 		}
+		if n := c.reached.Load(); n != 1 {
+			t.Errorf("told %d times that Vault can be reached again, want once", n)
+		}
 		if log := c.logged(); strings.Count(log, "requests are refused") != 1 || strings.Count(log, "can be reached again") != 1 {
 			t.Errorf("log: %s", log)
 		}

@@ -62,6 +62,7 @@ func New(s Settings) (*Client, error) {
 		c.passRedirects = s.PassRedirects || cfg.DisableRedirects
 	}
 	c.nodes = newNodes(list, s.Log)
+	c.nodes.reached = s.Reached
 	return c, nil
 }
 

@@ -57,6 +57,8 @@ type nodes struct {
 	open  atomic.Bool   // no node can be reached: requests end at once
 	lost  chan struct{} // told when open becomes true
 
+	reached func() // called when it becomes false; nil for nobody
+
 	mu       sync.Mutex
 	standing []standing // of list
 	failures int        // connections, one after the other
@@ -180,6 +182,9 @@ func (ns *nodes) checked(i int, found level) {
 		ns.failures = 0
 		if ns.open.CompareAndSwap(true, false) {
 			ns.log.Info("Vault can be reached again", slog.String("vault", ns.list[i].address))
+			if ns.reached != nil {
+				ns.reached()
+			}
 		}
 	}
 	ns.choose()

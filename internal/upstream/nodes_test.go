@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -84,11 +85,12 @@ func sealedNode(w http.ResponseWriter, r *http.Request) {
 type trio struct {
 	*cluster
 	*upstream.Client
-	log *bytes.Buffer
+	log     *bytes.Buffer
+	reached *atomic.Int64 // how often Settings.Reached was called
 }
 
 func newTrio(t *testing.T) trio {
-	c := trio{cluster: &cluster{nodes: map[string]http.HandlerFunc{}}, log: &bytes.Buffer{}}
+	c := trio{cluster: &cluster{nodes: map[string]http.HandlerFunc{}}, log: &bytes.Buffer{}, reached: new(atomic.Int64)}
 	for _, name := range []string{"a", "b", "c"} {
 		c.nodes[name+".test"] = named(name, 200)
 	}
@@ -96,6 +98,7 @@ func newTrio(t *testing.T) trio {
 	c.Client, err = upstream.New(upstream.Settings{
 		Addresses: []string{"https://a.test", "https://b.test", "https://c.test"}, Transport: c.cluster, NumRetries: 12,
 		Product: "Leasehold/1.2.3", Log: slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		Reached: func() { c.reached.Add(1) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package vault
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -67,6 +68,16 @@ type Identity struct {
 
 // ErrRefused marks a definite no of Vault to a renewal or a login: asking again with the same credentials cannot help.
 var ErrRefused = errors.New("refused by Vault")
+
+// Refuses reports whether an answer with this status is a no that asking again cannot change. 412 is a standby that has not caught up, 429 a quota: both
+// pass, as do 408 and 425.
+func Refuses(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusPreconditionFailed, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status < 500
+}
 
 // ErrTokenGone is an ErrRefused that says that Vault does not know the token.
 var ErrTokenGone = fmt.Errorf("token unknown: %w", ErrRefused)

@@ -183,6 +183,9 @@ func TestSignalDuringALogin(t *testing.T) {
 	if took := time.Since(begun); took > patience/2 {
 		t.Errorf("the stop took %v", took)
 	}
+	if _, err := os.Stat(r.SecretIDFile); err != nil {
+		t.Errorf("the secret id was removed, and Vault has not answered: %v", err)
+	}
 }
 
 func TestGivingUpToLogIn(t *testing.T) {
@@ -207,6 +210,9 @@ func TestGivingUpToLogIn(t *testing.T) {
 			p.wantExit(t, c.code)
 			if log := p.log.String(); !strings.Contains(log, c.says) {
 				t.Errorf("it does not say %q:\n%s", c.says, log)
+			}
+			if _, err := os.Stat(r.SecretIDFile); strings.HasPrefix(title, "away") && err != nil {
+				t.Errorf("the next start has nothing to log in with: %v", err)
 			}
 		})
 	}

@@ -13,6 +13,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"leasehold/internal/vault"
 )
 
 // maxSize is far above any credential: a larger file is a wrong path.
@@ -20,7 +24,7 @@ const maxSize = 64 << 10
 
 // Options tune a File.
 type Options struct {
-	Remove         bool   // the file is removed each time it has been read
+	Remove         bool   // Settle removes what was read
 	FollowSymlinks bool   // Remove removes what a link leads to, and not the link
 	Verbatim       bool   // the content ends where the file does, less one line ending; else all white space around it is cut
 	Remedy         string // what to do when there never was a content; default: "write it to" the path
@@ -33,8 +37,10 @@ type File struct {
 	opts Options
 	log  *slog.Logger
 
-	mu   sync.Mutex // held while the file is read, and released before any call of others
-	last string     // the last good content; "" before the first
+	mu   sync.Mutex  // held while the file is read, and released before any call of others
+	last string      // the last good content; "" before the first
+	info fs.FileInfo // of the file that was read and is to be removed; nil for none
+	seen string      // what was there when Watch began and nothing had been read; "" for nothing
 }
 
 // New names the file at path; it need not exist yet. What says what is in it, for messages: "secret ID".
@@ -46,7 +52,7 @@ func New(what, path string, log *slog.Logger, o Options) *File {
 func (f *File) Path() string { return f.path }
 
 // Read returns the file's content. A file that is missing, unreadable or empty gives what it held the last time, and an error only
-// if there was no such time. Failing to remove the file is not an error of Read.
+// if there was no such time.
 func (f *File) Read() (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -64,19 +70,45 @@ func (f *File) Read() (string, error) {
 	}
 	f.last = s
 	if f.opts.Remove {
-		if err := f.remove(info); err != nil {
-			f.log.Warn("the file stays on disk", "error", err)
-		}
+		f.info = info
 	}
 	return s, nil
 }
 
-// Changed reports whether the file has another content than the last Read has returned. One that is missing, unreadable or empty has not.
+// Settle removes the file that was read, with Options.Remove, when Vault has taken or refused what was in it; err is that of the request it went with. As long as
+// Vault cannot answer the file stays: else a restart would have nothing to log in with.
+func (f *File) Settle(err error) {
+	if answer, ok := errors.AsType[*api.ResponseError](err); err != nil && (!ok || !vault.Refuses(answer.StatusCode)) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.info == nil {
+		return
+	}
+	if err := f.remove(f.info); err != nil {
+		f.log.Warn("the file stays on disk", "error", err)
+	}
+	f.info = nil
+}
+
+// Changed reports whether the file has another content than the last Read has returned, or, before the first, than Note has seen. One that is missing,
+// unreadable or empty has not.
 func (f *File) Changed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, _, err := f.read()
-	return err == nil && s != f.last
+	return err == nil && s != f.last && (f.last != "" || s != f.seen)
+}
+
+// Note takes what the file has now for used, if nothing was read yet: a token that a restart has found good was got with it, most likely, and to log in
+// again would be for nothing.
+func (f *File) Note() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last == "" {
+		f.seen, _, _ = f.read()
+	}
 }
 
 // Watch is WatchFiles for one file.

@@ -2,11 +2,16 @@ package credfile_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/vault/api"
 
 	"leasehold/internal/autoauth/credfile"
 )
@@ -65,17 +70,43 @@ func TestReadSaysWhatToDoWhenThereNeverWasAContent(t *testing.T) {
 	}
 }
 
+// What is to be removed goes when Vault has taken or refused it. As long as Vault cannot answer a restart needs it.
 func TestRemoval(t *testing.T) {
-	for name, remove := range map[string]bool{"removed": true, "kept": false} {
+	answer := func(status int) error { return fmt.Errorf("login: %w", &api.ResponseError{StatusCode: status}) }
+	for name, tc := range map[string]struct {
+		remove bool
+		err    error
+		gone   bool
+	}{
+		"taken":          {true, nil, true},
+		"refused":        {true, answer(400), true},
+		"of no right":    {true, answer(403), true},
+		"sealed":         {true, answer(503), false},
+		"over quota":     {true, answer(429), false},
+		"standby behind": {true, answer(412), false},
+		"away":           {true, errors.New("connection refused"), false},
+		"stopped":        {true, context.Canceled, false},
+		"kept":           {false, nil, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "secret-id")
 			write(t, path, "s3cr3t")
-			f := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), credfile.Options{Remove: remove})
+			f := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), credfile.Options{Remove: tc.remove})
+			f.Settle(nil) // nothing was read
 			if _, err := f.Read(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := os.Stat(path); os.IsNotExist(err) != remove {
-				t.Errorf("after Read: %v", err)
+			if _, err := os.Stat(path); err != nil {
+				t.Fatalf("before Vault has answered: %v", err)
+			}
+			f.Settle(tc.err)
+			if _, err := os.Stat(path); os.IsNotExist(err) != tc.gone {
+				t.Errorf("afterwards: %v", err)
+			}
+			write(t, path, "new")
+			f.Settle(nil) // it was not read
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("what has come since: %v", err)
 			}
 		})
 	}
@@ -107,6 +138,7 @@ func TestWhichFileIsRemoved(t *testing.T) {
 			if got, err := f.Read(); err != nil || got != "s3cr3t" {
 				t.Fatalf("Read = %q, %v", got, err)
 			}
+			f.Settle(nil)
 			for file, want := range map[string]bool{target: tc.target, path: tc.link} {
 				if _, err := os.Lstat(file); (err == nil) != want {
 					t.Errorf("%s is there: %t, want %t", filepath.Base(file), err == nil, want)

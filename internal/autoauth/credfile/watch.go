@@ -71,6 +71,7 @@ func Watch(ctx context.Context, period time.Duration, differs func() bool, chang
 func WatchFiles(ctx context.Context, period time.Duration, changed func(), files ...*File) {
 	var paths []string
 	for _, f := range files {
+		f.Note()
 		paths = append(paths, f.path)
 	}
 	Watch(ctx, period, func() bool { return slices.ContainsFunc(files, (*File).Changed) }, changed, paths...)

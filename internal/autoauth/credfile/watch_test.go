@@ -2,6 +2,7 @@ package credfile_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -34,6 +35,7 @@ func watch(t *testing.T, path string, period time.Duration, o credfile.Options) 
 		told:   make(chan struct{}, 1),
 	}
 	_, _ = w.file.Read() // some tests begin without a file
+	w.file.Settle(nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	t.Cleanup(func() {
@@ -76,6 +78,7 @@ func (w *watching) wantRead(t *testing.T, want string) {
 	if got, err := w.file.Read(); err != nil || got != want {
 		t.Fatalf("Read after the notice = %q, %v, want %q", got, err, want)
 	}
+	w.file.Settle(nil)
 }
 
 func replace(t *testing.T, path, content string) {
@@ -285,8 +288,21 @@ func TestFileWatch(t *testing.T) {
 		defer close(ended)
 		f.Watch(ctx, never, func() { notify(told) })
 	}()
-	write(t, path, "first")
+	writing, enough := make(chan struct{}), make(chan struct{})
+	go func() { // until the watch has begun, what is there is no news
+		defer close(writing)
+		for i := 0; ; i++ {
+			_ = os.WriteFile(path, fmt.Append(nil, "content ", i), 0o600)
+			select {
+			case <-enough:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
 	await(t, told, "a notice")
+	close(enough)
+	<-writing
 	cancel()
 	await(t, ended, "the end of Watch")
 }

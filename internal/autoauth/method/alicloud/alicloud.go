@@ -91,7 +91,23 @@ func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.Logical().WriteWithContext(ctx, m.o.MountPath+"/login", body)
+	secret, err := c.Logical().WriteWithContext(ctx, m.o.MountPath+"/login", body)
+	return secret, withoutEcho(err)
+}
+
+// withoutEcho keeps of Vault's error what goes before the request that it could not make, or the answer that it got from STS: both have what is signed in
+// them, and whoever reads that before it is too old may log in with it.
+func withoutEcho(err error) error {
+	answer, ok := errors.AsType[*api.ResponseError](err)
+	if !ok {
+		return err
+	}
+	for i, text := range answer.Errors {
+		if at := strings.IndexAny(text, "{<?"); at >= 0 {
+			answer.Errors[i] = text[:at] + "..."
+		}
+	}
+	return err
 }
 
 func (m *Method) body(k keys) (map[string]any, error) {
@@ -139,6 +155,9 @@ func (m *Method) Watch(ctx context.Context, changed func()) {
 func (m *Method) differs(k keys) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.last.id == "" { // no login yet: the last run's token was got with these
+		m.last = k
+	}
 	return k.id != m.last.id || k.secret != m.last.secret || k.token != m.last.token
 }
 

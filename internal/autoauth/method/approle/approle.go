@@ -53,7 +53,7 @@ func New(roleIDFile string, log *slog.Logger, o Options) *Method {
 func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) {
 	roleID, err := m.roleID.Read()
 	if err != nil {
-		return nil, err // before the secret ID, which reading may remove
+		return nil, err
 	}
 	body := map[string]any{"role_id": roleID}
 	switch {
@@ -65,7 +65,11 @@ func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.Logical().WriteWithContext(ctx, m.mount+"/login", body)
+	secret, err := c.Logical().WriteWithContext(ctx, m.mount+"/login", body)
+	if m.secretID != nil && m.wrapped == nil {
+		m.secretID.Settle(err)
+	}
+	return secret, err
 }
 
 // Remedy says what to do about a refused login. Vault answers 400 to wrong IDs, other codes to a wrong place.

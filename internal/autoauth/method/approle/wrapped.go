@@ -33,9 +33,11 @@ func (w *wrapped) read(ctx context.Context, c *api.Client) (string, error) {
 	c.SetToken(token)
 	defer c.ClearToken()
 	if err := w.check(ctx, c); err != nil {
+		w.file.Settle(err)
 		return "", err
 	}
 	id, err := unwrap(ctx, c)
+	w.file.Settle(err)
 	if err != nil {
 		return "", err
 	}

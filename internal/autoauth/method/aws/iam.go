@@ -147,6 +147,9 @@ func (m *IAM) Watch(ctx context.Context, changed func()) {
 func (m *IAM) differs(creds aws.Credentials) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.last.AccessKeyID == "" { // no login yet: the last run's token was got with these
+		m.last = creds
+	}
 	return creds.AccessKeyID != m.last.AccessKeyID || creds.SecretAccessKey != m.last.SecretAccessKey || creds.SessionToken != m.last.SessionToken
 }
 

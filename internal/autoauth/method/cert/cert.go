@@ -151,6 +151,13 @@ func (m *Method) Remedy(status int) string {
 
 // Watch calls changed when the files can be used and hold something else than the last Login has used, until ctx ends.
 func (m *Method) Watch(ctx context.Context, changed func()) {
+	if now, err := m.files.stamp(); err == nil { // with no login yet, what is there counts as used: the last run's token was got with it
+		m.mu.Lock()
+		if m.conn == nil {
+			m.used = now
+		}
+		m.mu.Unlock()
+	}
 	credfile.Watch(ctx, m.period, m.changed, changed, m.files.list()...)
 }
 

@@ -99,6 +99,8 @@ func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) 
 
 // Watch implements autoauth.Watcher. One file that is new while the other is not yet is no change.
 func (m *Method) Watch(ctx context.Context, changed func()) {
+	m.cert.Note()
+	m.key.Note()
 	credfile.Watch(ctx, m.period, m.differs, changed, m.cert.Path(), m.key.Path())
 }
 

@@ -49,7 +49,9 @@ func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) 
 	if err != nil {
 		return nil, err
 	}
-	return c.Logical().WriteWithContext(ctx, m.mount+"/login", map[string]any{"role": m.role, "jwt": jwt})
+	secret, err := c.Logical().WriteWithContext(ctx, m.mount+"/login", map[string]any{"role": m.role, "jwt": jwt})
+	m.jwt.Settle(err)
+	return secret, err
 }
 
 // Remedy says what to do about a refused login. Vault answers 400 to a wrong JWT or role, other codes to a wrong place.

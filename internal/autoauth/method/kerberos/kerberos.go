@@ -121,6 +121,13 @@ func (m *Method) Remedy(status int) string {
 
 // Watch calls changed when the keytab is another than the last Login has used, until ctx ends.
 func (m *Method) Watch(ctx context.Context, changed func()) {
+	if keys, err := m.readKeytab(); err == nil { // with no login yet, what is there counts as used: the last run's token was got with it
+		m.mu.Lock()
+		if m.used == ([sha256.Size]byte{}) {
+			m.used = keys.sum
+		}
+		m.mu.Unlock()
+	}
 	credfile.Watch(ctx, m.opts.Period, m.differs, changed, m.principal.Keytab)
 }
 

@@ -56,7 +56,9 @@ func (m *Method) Login(ctx context.Context, c *api.Client) (*api.Secret, error) 
 		return nil, err
 	}
 	// The client escapes the path.
-	return c.Logical().WriteWithContext(ctx, m.mount+"/login/"+m.username, map[string]any{"password": password})
+	secret, err := c.Logical().WriteWithContext(ctx, m.mount+"/login/"+m.username, map[string]any{"password": password})
+	m.password.Settle(err)
+	return secret, err
 }
 
 // Remedy says what to do about a refused login. Vault answers 400 when the directory does not take the name and password, or does not answer.

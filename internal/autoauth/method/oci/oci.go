@@ -122,7 +122,11 @@ func (m *Method) differs(ctx context.Context) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.used != sha256.Sum256([]byte(who.id))
+	now := sha256.Sum256([]byte(who.id))
+	if m.used == ([sha256.Size]byte{}) { // no login yet: the last run's token was got with it
+		m.used = now
+	}
+	return m.used != now
 }
 
 // sign signs a GET of address as Oracle's APIs want it. The headers say as well what else was signed, for Vault to repeat it.

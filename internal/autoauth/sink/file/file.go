@@ -146,7 +146,11 @@ func fill(f *os.File, content []byte, a access) error {
 			return err
 		}
 	}
-	if err := f.Chmod(a.mode); err != nil { // the mode of OpenFile would be cut by the umask (AUT-18)
+	mode := a.mode
+	if runtime.GOOS == "windows" {
+		mode |= 0o200 // what is read-only cannot be replaced there
+	}
+	if err := f.Chmod(mode); err != nil { // the mode of OpenFile would be cut by the umask (AUT-18)
 		return err
 	}
 	if _, err := f.Write(content); err != nil {
