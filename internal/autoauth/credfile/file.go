@@ -102,11 +102,11 @@ func (f *File) Changed() bool {
 }
 
 // Note takes what the file has now for used, if nothing was read yet: a token that a restart has found good was got with it, most likely, and to log in
-// again would be for nothing.
+// again would be for nothing. With Options.Remove it does nothing: what was used would not be there.
 func (f *File) Note() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.last == "" {
+	if f.last == "" && !f.opts.Remove {
 		f.seen, _, _ = f.read()
 	}
 }

@@ -18,6 +18,14 @@ func TestNote(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	put("one that nobody has read")
+	removed := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), credfile.Options{Remove: true})
+	if removed.Note(); !removed.Changed() {
+		t.Error("a file that is removed after reading is there, and so new")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
 	f := credfile.New("secret ID", path, slog.New(slog.DiscardHandler), credfile.Options{})
 	f.Note() // there is no file: the one that appears is new
 	put("first")

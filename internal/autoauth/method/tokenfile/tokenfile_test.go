@@ -81,7 +81,17 @@ func TestAFileThatIsNoTokenIsNotShown(t *testing.T) {
 
 func TestWatchTellsOfANewToken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte("hvs.first"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	m := tokenfile.New(path, slog.New(slog.DiscardHandler))
+	c, err := api.NewClient(&api.Config{Address: "http://vault.example:8200", HttpClient: &http.Client{Transport: &lookups{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Login(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	told, ended := make(chan struct{}, 1), make(chan struct{})
 	go func() {
