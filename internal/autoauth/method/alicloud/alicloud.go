@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 const (
@@ -129,27 +131,7 @@ func (m *Method) body(k keys) (map[string]any, error) {
 
 // Watch asks for the credentials every PollInterval, and calls changed when they are others than those of the last Login.
 func (m *Method) Watch(ctx context.Context, changed func()) {
-	ticker := time.NewTicker(m.o.PollInterval)
-	defer ticker.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		k, err := m.credentials(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing { // said once: it may last for as long as the metadata is away
-			m.log.Warn("cannot look for new AliCloud credentials", "error", err)
-		}
-		failing = err != nil
-		if err == nil && m.differs(k) {
-			changed()
-		}
-	}
+	cloud.Poll(ctx, m.o.PollInterval, m.log, m.credentials, m.differs, changed)
 }
 
 func (m *Method) differs(k keys) bool {

@@ -316,7 +316,7 @@ func TestAFailingWatchSaysSoOnce(t *testing.T) {
 	polls(t, s, 12)
 	cancel()
 	<-done
-	if n := strings.Count(log.String(), "cannot look for new AliCloud credentials"); n != 1 || strings.Contains(log.String(), "s3cr3t") {
+	if n := strings.Count(log.String(), "cannot look for new credentials"); n != 1 || strings.Contains(log.String(), "s3cr3t") {
 		t.Errorf("said %d times: %s", n, &log)
 	}
 }

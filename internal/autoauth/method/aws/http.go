@@ -3,8 +3,6 @@ package aws
 import (
 	"context"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,7 +12,8 @@ import (
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-	"golang.org/x/net/http/httpproxy"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 const (
@@ -22,13 +21,10 @@ const (
 	maxBody  = 1 << 20          // far above any answer that is one
 )
 
-// metadataV6 is where AWS puts the IPv6 addresses of its metadata.
-var metadataV6 = netip.MustParsePrefix("fd00:ec2::/32")
-
 // load reads AWS's environment variables and shared files. Clients made of the result ask metadata directly and bound what they read.
 func load(ctx context.Context, more ...func(*config.LoadOptions) error) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().WithTimeout(exchange).WithTransportOptions(func(t *http.Transport) {
-		t.Proxy = proxy
+		t.Proxy = cloud.Proxy
 		t.DisableKeepAlives = true // a request a minute keeps no connection
 	})
 	return config.LoadDefaultConfig(ctx, append(more,
@@ -37,14 +33,6 @@ func load(ctx context.Context, more ...func(*config.LoadOptions) error) (aws.Con
 		config.WithAPIOptions([]func(*middleware.Stack) error{bound}),
 		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }), // else a client of its own, with a proxy
 	)...)
-}
-
-// proxy is the environment's, but for metadata: it belongs to the machine, and a proxy would answer with its own or learn ours.
-func proxy(r *http.Request) (*url.URL, error) {
-	if addr, err := netip.ParseAddr(r.URL.Hostname()); err == nil && (addr.IsLinkLocalUnicast() || metadataV6.Contains(addr)) {
-		return nil, nil
-	}
-	return httpproxy.FromEnvironment().ProxyFunc()(r.URL)
 }
 
 // caller is the key of the context that a request ends with, where the SDK takes the end off the context that it hands down.

@@ -19,6 +19,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/vault/api"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 const (
@@ -121,27 +123,7 @@ func (m *IAM) Login(ctx context.Context, c *api.Client) (*api.Secret, error) {
 
 // Watch asks for the credentials every PollInterval, and calls changed when they are others than those of the last Login.
 func (m *IAM) Watch(ctx context.Context, changed func()) {
-	ticker := time.NewTicker(m.o.PollInterval)
-	defer ticker.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		creds, err := m.credentials(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && !failing { // said once: it may last for as long as the metadata is away
-			m.log.Warn("cannot look for new AWS credentials", "error", err)
-		}
-		failing = err != nil
-		if err == nil && m.differs(creds) {
-			changed()
-		}
-	}
+	cloud.Poll(ctx, m.o.PollInterval, m.log, m.credentials, m.differs, changed)
 }
 
 func (m *IAM) differs(creds aws.Credentials) bool {

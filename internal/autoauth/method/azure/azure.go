@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/hashicorp/vault/api"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 // DefaultMountPath is where the method is mounted unless told otherwise.
@@ -52,7 +54,7 @@ func New(role, resource string, o Options) (*Method, error) {
 		o.Metadata = "http://169.254.169.254"
 	}
 	if o.Transport == nil {
-		o.Transport = &http.Transport{Proxy: proxy, DisableKeepAlives: true}
+		o.Transport = &http.Transport{Proxy: cloud.Proxy, DisableKeepAlives: true}
 	}
 	return &Method{role: role, resource: resource, opts: o, metadata: metadataClient()}, nil
 }

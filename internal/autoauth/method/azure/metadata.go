@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"time"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 const (
@@ -31,18 +32,7 @@ type instance struct {
 
 // metadataClient goes straight to the machine's own address: a proxy could neither reach it nor should it see the token.
 func metadataClient() *http.Client {
-	return &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// proxy is that of the environment, but none for addresses that only this machine can reach.
-func proxy(r *http.Request) (*url.URL, error) {
-	if addr, err := netip.ParseAddr(r.URL.Hostname()); err == nil && addr.IsLinkLocalUnicast() {
-		return nil, nil
-	}
-	return http.ProxyFromEnvironment(r)
+	return cloud.Straight(&http.Transport{DisableKeepAlives: true})
 }
 
 // instance asks which machine this is.

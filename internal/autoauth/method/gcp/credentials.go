@@ -13,10 +13,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/auth"
 	google "cloud.google.com/go/auth/credentials"
+
+	"leasehold/internal/autoauth/cloud"
 )
+
+const timeout = 30 * time.Second // of what the library asks for
 
 const (
 	scope       = "https://www.googleapis.com/auth/cloud-platform"
@@ -143,9 +148,9 @@ func cause(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	if answered, ok := errors.AsType[*auth.Error](err); ok && answered.Response != nil {
-		failed := &statusError{host: "Google", status: answered.Response.StatusCode}
+		failed := &cloud.StatusError{Host: "Google", Status: answered.Response.StatusCode}
 		if r := answered.Response.Request; r != nil {
-			failed.host = r.URL.Host
+			failed.Host = r.URL.Host
 		}
 		return failed
 	}

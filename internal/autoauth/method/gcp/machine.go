@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 const defaultAccount = "default" // the metadata service's name for the account the machine runs as
@@ -26,7 +28,7 @@ func newMetadata(address string) metadata {
 			address = "http://" + host
 		}
 	}
-	return metadata{address: address, client: straight(&http.Transport{DisableKeepAlives: true})}
+	return metadata{address: address, client: cloud.Straight(&http.Transport{DisableKeepAlives: true})}
 }
 
 // get asks for something of a service account of the machine.
@@ -37,7 +39,7 @@ func (m metadata) get(ctx context.Context, account, what string) ([]byte, error)
 		return nil, err
 	}
 	r.Header.Set("Metadata-Flavor", "Google")
-	return exchange(m.client, r)
+	return cloud.Send(m.client, r)
 }
 
 // accessToken is a token of the machine's own account for Google's APIs.
@@ -83,7 +85,7 @@ func (m machine) token(ctx context.Context, vault string) (string, error) {
 		return token, nil
 	}
 	remedy := "run Leasehold on a machine of Google Cloud, or set type to " + IAM
-	if answered, ok := errors.AsType[*statusError](err); ok && answered.status == http.StatusNotFound {
+	if answered, ok := errors.AsType[*cloud.StatusError](err); ok && answered.Status == http.StatusNotFound {
 		remedy = fmt.Sprintf("give the machine the service account %q, or correct service_account", account)
 	}
 	return "", fmt.Errorf("ask Google's metadata service for an identity token: %w; %s", err, remedy)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 // signer has the IAM Credentials API sign JWTs for a service account.
@@ -35,7 +37,7 @@ func (s *signer) token(ctx context.Context, _ string) (string, error) {
 		return token, nil
 	}
 	remedy := "check that the machine can reach " + s.opts.IAM
-	if answered, ok := errors.AsType[*statusError](err); ok && answered.status < 500 {
+	if answered, ok := errors.AsType[*cloud.StatusError](err); ok && answered.Status < 500 {
 		remedy = fmt.Sprintf("check that the account exists, that its project has the IAM Credentials API enabled, and that %s may do iam.serviceAccounts.signJwt", creds.from)
 	}
 	return "", fmt.Errorf("have a JWT signed for %s: %w; %s", account, err, remedy)
@@ -77,7 +79,7 @@ func (s *signer) sign(ctx context.Context, account, access string) (string, erro
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+access)
-	answer, err := exchange(straight(s.opts.Transport), r)
+	answer, err := cloud.Send(cloud.Straight(s.opts.Transport), r)
 	if err != nil {
 		return "", err
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/oracle/oci-go-sdk/v65/common"
+
+	"leasehold/internal/autoauth/cloud"
 )
 
 const margin = 5 * time.Minute // a security token with less left is replaced before it is used
@@ -45,7 +47,7 @@ func NewInstance(o InstanceOptions) *Instance {
 		o.Metadata = "http://169.254.169.254/opc/v2"
 	}
 	if o.Transport == nil {
-		o.Transport = &http.Transport{Proxy: proxy, DisableKeepAlives: true}
+		o.Transport = &http.Transport{Proxy: cloud.Proxy, DisableKeepAlives: true}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -111,7 +113,7 @@ func (i *Instance) machine(ctx context.Context) (machine, error) {
 			return machine{}, err
 		}
 		r.Header.Set("Authorization", "Bearer Oracle")
-		if answers[n], err = send(i.opts.Transport, r); err != nil {
+		if answers[n], err = cloud.Send(cloud.Straight(i.opts.Transport), r); err != nil {
 			return machine{}, err
 		}
 	}
@@ -169,7 +171,7 @@ func (i *Instance) exchange(ctx context.Context, m machine, key *rsa.PrivateKey)
 	if err := signer.Sign(r); err != nil {
 		return "", fmt.Errorf("sign the request: %w", err)
 	}
-	answer, err := send(i.opts.Transport, r)
+	answer, err := cloud.Send(cloud.Straight(i.opts.Transport), r)
 	if err != nil {
 		return "", err
 	}
