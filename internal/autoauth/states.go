@@ -125,6 +125,9 @@ func (m *Manager) failed(err error, started time.Time) (state, error) {
 		}
 		if end := m.failures.deadline(m.opts.TotalTimeout); !end.IsZero() && end.Before(m.retryAt) {
 			m.retryAt = end // for the last attempt
+			if end.Before(m.notBefore) {
+				m.notBefore = end
+			}
 		}
 	}
 	m.log.Error("login failed", "error", err, "next_attempt_in", m.retryAt.Sub(now))
