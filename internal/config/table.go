@@ -21,6 +21,7 @@ type rule struct {
 	secret   bool     // the value is never shown
 	preset   any      // the default; nil means kind.zero
 	example  string   // "" means kind.example
+	doc      string   // what the key does, in a sentence, for the reference
 }
 
 // arity says whether a key is a block, and how often it may stand.
