@@ -72,7 +72,12 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 		}
 		return err
 	}
-	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
+	logs, err := telemetry.OpenLogs(stderr, logSettings(cfg))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logs.Close() }() // what could not be written was told when it was
+	log := logs.Logger()
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", slog.String("problem", w.String()))
 	}
@@ -106,8 +111,13 @@ func quick(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	logs, err := telemetry.OpenLogs(stderr, logSettings(cfg))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logs.Close() }() // what could not be written was told when it was
 	return daemon.Run(ctx, cfg, daemon.Options{
-		Version: version, Token: token, Log: telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat),
+		Version: version, Token: token, Log: logs.Logger(),
 		Ready: func(s daemon.Started) {
 			_, _ = fmt.Fprintf(stdout, quickText, version, s.Vault, s.Listeners[0], s.Accessor, s.Listeners[0])
 		},
@@ -123,13 +133,14 @@ Try next:
 
 // flags are the command line.
 type flags struct {
+	logFile                     config.LogFileFlags
 	config, logLevel, logFormat string
 	exitAfterAuth               *bool
 	version                     bool
 }
 
 func (f flags) options() config.Options {
-	return config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, ExitAfterAuth: f.exitAfterAuth}
+	return config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, LogFile: f.logFile, ExitAfterAuth: f.exitAfterAuth}
 }
 
 var errUsage = errors.New("usage")
@@ -143,7 +154,8 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 	}
 	set.StringVar(&f.config, "config", "", "configuration `FILE` of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
 	set.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error (VAULT_LOG_LEVEL, log_level)")
-	set.StringVar(&f.logFormat, "log-format", "", "standard or json (VAULT_LOG_FORMAT, log_format)")
+	set.StringVar(&f.logFormat, "log-format", "", "standard, json or logfmt (VAULT_LOG_FORMAT, log_format)")
+	logFileFlags(set, &f.logFile)
 	exitAfterAuth := set.Bool("exit-after-auth", false, "exit once the token is in all sinks (exit_after_auth)")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	if err := set.Parse(args); err != nil {

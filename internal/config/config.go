@@ -34,6 +34,7 @@ type Options struct {
 	LogLevel      string                      // -log-level; "" means not given
 	LogFormat     string                      // -log-format; "" means not given
 	ExitAfterAuth *bool                       // -exit-after-auth; nil means not given
+	LogFile       LogFileFlags
 }
 
 // Config is a configuration without problems: every default is filled in and every rule of Vault about it holds.
@@ -45,7 +46,9 @@ type Config struct {
 	Listeners       []Listener
 	PIDFile         string     // "" means none
 	LogLevel        slog.Level // flag before VAULT_LOG_LEVEL before file; info by default
-	LogFormat       string     // "standard" or "json"; precedence as LogLevel
+	LogFormat       string     // "standard", "json" or "logfmt"; precedence as LogLevel
+	LogFile         *LogFile   // nil means standard error alone
+	Connections     Connections
 	ExitAfterAuth   bool
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated

@@ -10,7 +10,6 @@ var (
 	noneInVault = rule{kind: anything, standing: noEffect, because: "it has none in Vault Proxy either"}
 	notYet      = rule{kind: anything, standing: noEffect, because: "it is not built yet"}
 	unixOnly    = rule{kind: anything, standing: noEffect, because: "only unix listeners have it, and they are not built yet"}
-	stderrOnly  = rule{kind: anything, standing: noEffect, because: "logs go to standard error only"}
 	noTemplates = rule{block: several, standing: refused, remedy: "remove the stanza, or keep Vault Agent for it"}
 )
 
@@ -24,6 +23,14 @@ var topKeys = table{
 	"log_level":  {kind: text},
 	"log_format": {kind: text},
 
+	"log_file":             {kind: text, example: `"/var/log/leasehold/proxy.log"`, doc: "A file that log lines are written to, in addition to standard error; proxy.log in it when it ends in a separator."},
+	"log_rotate_bytes":     {kind: limit, example: `"100MiB"`, doc: "The size from which on the log file is set aside under another name and a new one begun."},
+	"log_rotate_duration":  {kind: rotation, preset: defaultRotateDuration, doc: "The age from which on the log file is set aside, counted from when it was opened; -1 for no limit."},
+	"log_rotate_max_files": {kind: whole, doc: "How many log files that were set aside are kept; 0 keeps all, -1 none."},
+
+	"disable_idle_connections": {kind: subsystems, doc: "Of which traffic with Vault no idle connections are kept: auto-auth, proxying or caching, which is the same as proxying."},
+	"disable_keep_alives":      {kind: subsystems, doc: "Of which traffic with Vault each connection is closed after one request: auto-auth, proxying or caching, which is the same as proxying."},
+
 	"exit_after_auth":  {kind: boolean},
 	"shutdown_timeout": {kind: duration, preset: 10 * time.Second}, // ours
 
@@ -33,8 +40,6 @@ var topKeys = table{
 	"template_config": {block: single, standing: noEffect, because: "there are no templates yet"},
 	"telemetry":       {block: single, standing: noEffect, because: "it is not built yet"},
 }.
-	with(notYet, "disable_idle_connections", "disable_keep_alives").
-	with(stderrOnly, "log_file", "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files").
 	with(noneInVault, "disable_mlock", "cluster_name", "default_max_request_duration", "administrative_namespace_path").
 	with(serverOnly, "storage", "ha_storage", "backend", "seal", "hsm", "kms", "entropy", "user_lockout", "cloud", "ui", "api_addr", "cluster_addr", "plugin_directory", "plugin_tmpdir", "plugin_file_uid", "plugin_file_permissions", "max_lease_ttl",
 		"default_lease_ttl", "raw_storage_endpoint", "introspection_endpoint", "disable_cache", "cache_size", "disable_clustering",

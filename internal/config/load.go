@@ -119,6 +119,8 @@ func (d *decoder) config(file block, o Options) *Config {
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
+	cfg.LogFile = d.logFile(top, o.LogFile)
+	cfg.Connections = d.connections(top)
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth
 	}

@@ -88,7 +88,7 @@ func TestBadFlagsAndVariablesAreReportedWithTheFile(t *testing.T) {
 	const want = `VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES: must be true or false; unset it
 -log-level: unknown log level: y; write trace, debug, info, warn or error
 VAULT_LOG_LEVEL: unknown log level: z; write trace, debug, info, warn or error
-VAULT_LOG_FORMAT: unknown log format: xml; write standard or json
+VAULT_LOG_FORMAT: unknown log format: xml; write standard, json or logfmt
 t.hcl:1: log_level: unknown log level: x; write trace, debug, info, warn or error`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
@@ -155,8 +155,6 @@ func TestWarnings(t *testing.T) {
 		"very long key":      {tcp + strings.Repeat("a", 100) + " = 1\n", `t.hcl:2: unknown key "` + strings.Repeat("a", 60) + `..." is ignored; remove it`},
 		"key of the server":  {tcp + "storage \"file\" {}\n", `t.hcl:2: storage has no effect: only a Vault server reads it; remove it`},
 		"telemetry":          {tcp + "telemetry {}\n", `t.hcl:2: telemetry has no effect: it is not built yet; remove it`},
-		"idle connections":   {tcp + "disable_idle_connections = [\"caching\"]\n", `t.hcl:2: disable_idle_connections has no effect: it is not built yet; remove it`},
-		"log file":           {tcp + "log_file = \"x\"\n", `t.hcl:2: log_file has no effect: logs go to standard error only; remove it`},
 		"no effect in Vault": {tcp + "disable_mlock = true\n", `t.hcl:2: disable_mlock has no effect: it has none in Vault Proxy either; remove it`},
 		"CORS": {
 			"listener \"tcp\" {\ntls_disable = true\ncors_enabled = true\n}\n", `t.hcl:3: listener: cors_enabled has no effect: only a Vault server reads it; remove it`,

@@ -64,6 +64,7 @@ func (p *parts) build(o Options) (err error) {
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[p.cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[p.cfg.APIProxy.XForwardedFor],
+		Proxying: upstream.Connections(p.cfg.Connections.Proxying), AutoAuth: upstream.Connections(p.cfg.Connections.AutoAuth),
 		Reached: func() { p.logins.vaultAnswers() },
 	}
 	p.upstream, err = upstream.New(p.vaultSettings)
