@@ -82,7 +82,8 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 		log.Warn("configuration", slog.String("problem", w.String()))
 	}
 	outliveHangup(ctx, log)
-	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log})
+	watchProfiles(ctx, log)
+	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr)})
 }
 
 // outliveHangup keeps SIGHUP, which users' unit files send for a reload, from ending the process.
@@ -116,8 +117,9 @@ func quick(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer func() { _ = logs.Close() }() // what could not be written was told when it was
+	watchProfiles(ctx, logs.Logger())
 	return daemon.Run(ctx, cfg, daemon.Options{
-		Version: version, Token: token, Log: logs.Logger(),
+		Version: version, Token: token, Log: logs.Logger(), Dumps: watchDumps(ctx, stderr),
 		Ready: func(s daemon.Started) {
 			_, _ = fmt.Fprintf(stdout, quickText, version, s.Vault, s.Listeners[0], s.Accessor, s.Listeners[0])
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +26,8 @@ type Options struct {
 
 	// Ready is called once: the listeners are bound, and an auto-auth token is held if there is to be one. It may be nil.
 	Ready func(Started)
+
+	Dumps <-chan io.Writer // each gets all metrics as text; it may be nil
 }
 
 // Started is what a daemon that is ready tells about itself.
@@ -82,6 +85,13 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	})
 	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
+	g.Go(func() error { p.dump(ctx, o.Dumps); return nil })
+	g.Go(func() error { p.notify.feed(ctx, p.works); return nil })
+	g.Go(func() error {
+		<-ctx.Done()
+		p.notify.Stopping()
+		return nil
+	})
 	err = g.Wait()
 	exit.finish(err)
 	if err != nil && !errors.Is(err, errDone) {
@@ -89,6 +99,20 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	o.Log.Info("stopped")
 	return nil
+}
+
+// dump writes the metrics to whoever asks, until ctx ends.
+func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
+	for {
+		select {
+		case w := <-to:
+			if err := p.meters.Dump(w); err != nil {
+				p.log.Warn("metrics not written", slog.Any("error", err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // listen binds every listener of the configuration, or none.
@@ -113,6 +137,7 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 // announce waits for the first token of every login and tells that the daemon is ready. With the tokens of the last run it is so at once: hits need no
 // Vault (hashicorp/vault#28305).
 func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
+	p.notify.Status("listening, not logged in yet")
 	resuming, err := p.awaitLogins(ctx)
 	if err != nil {
 		return nil // asked to stop
@@ -129,6 +154,7 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())
 	}
 	log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
+	p.notify.Started(statusLine(started))
 	if p.ready != nil {
 		p.ready(started)
 	}

@@ -29,6 +29,7 @@ type parts struct {
 	ready func(Started)
 
 	started time.Time
+	notify  *notifier
 
 	vaultSettings upstream.Settings
 	upstream      *upstream.Client
@@ -47,7 +48,7 @@ type parts struct {
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
-	p := &parts{cfg: cfg, log: o.Log, ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
+	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err

@@ -161,6 +161,21 @@ func TestWhatWasRestoredIsTold(t *testing.T) {
 	}
 }
 
+// What SIGUSR1 writes is what a scrape gets.
+func TestDump(t *testing.T) {
+	m := newMeters(t)
+	m.Hit()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/proxy/v1/metrics", nil))
+	var dump strings.Builder
+	if err := m.Dump(&dump); err != nil {
+		t.Fatal(err)
+	}
+	if dump.String() != w.Body.String() || !strings.Contains(dump.String(), "vault_proxy_cache_hit 1") {
+		t.Errorf("dump = %s", dump.String())
+	}
+}
+
 func TestUnknownFormatsAreRefused(t *testing.T) {
 	for _, format := range []string{"json", "Prometheus", "<script>"} {
 		w := httptest.NewRecorder()
