@@ -83,7 +83,11 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	}
 	outliveHangup(ctx, log)
 	watchProfiles(ctx, log)
-	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr)})
+	err = daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr)})
+	if err != nil {
+		logs.Fatal(err)
+	}
+	return err
 }
 
 // outliveHangup keeps SIGHUP, which users' unit files send for a reload, from ending the process.

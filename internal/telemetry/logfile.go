@@ -23,6 +23,8 @@ const (
 	lookEvery = 5 * time.Second
 	// rotateAgain is how long a file that could not be set aside grows on before the next try.
 	rotateAgain = time.Minute
+	// pipePatience is how long a pipe may take a line: its reader must not hold up the process.
+	pipePatience = time.Second
 )
 
 // logFile is the file of log_file. It has its name while it is written; a full one is renamed to <base>-<unix nanoseconds><ext>. What goes wrong
@@ -35,6 +37,7 @@ type logFile struct {
 	mu      sync.Mutex // guards what follows
 	file    *os.File   // nil when it could not be opened again, or after Close
 	size    int64      // bytes in it
+	pipe    bool       // or something else that is no file
 	opened  time.Time
 	looked  time.Time
 	moved   bool // at the last look the name led to something else, or to nothing
@@ -75,7 +78,7 @@ func (f *logFile) open() error {
 	if f.file != nil {
 		_ = f.file.Close() // each write to it has told its error
 	}
-	f.file, f.size, f.opened, f.moved = file, info.Size(), time.Now(), false
+	f.file, f.size, f.pipe, f.opened, f.moved = file, info.Size(), !info.Mode().IsRegular(), time.Now(), false
 	return nil
 }
 
@@ -108,6 +111,13 @@ func (f *logFile) append(line []byte) error {
 	}
 	if f.torn { // what is left of the last line must not look like the begin of this one
 		line = append([]byte{'\n'}, line...)
+	}
+	if f.pipe {
+		patience := pipePatience
+		if f.lost > 0 { // it has had its time
+			patience = time.Millisecond
+		}
+		_ = f.file.SetWriteDeadline(time.Now().Add(patience)) // a device may have none, and takes what it is given
 	}
 	n, err := f.file.Write(line)
 	f.size += int64(n)
@@ -151,8 +161,7 @@ func (f *logFile) rotateIfDue() {
 	if f.file == nil || !large && !old || now.Before(f.notYet) {
 		return
 	}
-	info, err := f.file.Stat()
-	if err != nil || !info.Mode().IsRegular() || !f.isCurrent(os.Lstat) { // a device, a link, or moved away: not ours to rename
+	if f.pipe || !f.isCurrent(os.Lstat) { // a device, a link, or moved away: not ours to rename
 		f.notYet = now.Add(rotateAgain)
 		return
 	}

@@ -163,3 +163,19 @@ func TestLinesOfManyStayWhole(t *testing.T) {
 		t.Errorf("%d whole lines and %d other writes, want %d and none", w.lines, w.other, writers*each)
 	}
 }
+
+// Whatever is said, and whatever it is about, it is one line with the right head.
+func FuzzStandardLine(f *testing.F) {
+	f.Add("said", "key", "value")
+	f.Add("a\nb", "k\n", "\x1b[31m")
+	f.Add("", "", "")
+	f.Add("\u2028", "level", "\x00")
+	f.Fuzz(func(t *testing.T, message, key, value string) {
+		var b bytes.Buffer
+		telemetry.NewLogger(&b, slog.LevelInfo, "standard").With(slog.String(key, value)).Info(message, slog.String(key, value))
+		head := regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z \[INFO\]  proxy: `)
+		if got := b.String(); !head.MatchString(got) || strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, "\n") || strings.ContainsAny(got, "\x00\x1b\r") {
+			t.Errorf("line = %q", got)
+		}
+	})
+}

@@ -25,12 +25,13 @@ type LogSettings struct {
 type Logs struct {
 	logger *slog.Logger
 	level  slog.LevelVar
+	format string
 	file   *logFile // nil without log_file
 }
 
 // OpenLogs opens the log file, if there is one. Its error is a sentence for the operator.
 func OpenLogs(stderr io.Writer, s LogSettings) (*Logs, error) {
-	l := &Logs{}
+	l := &Logs{format: s.Format}
 	l.level.Set(s.Level)
 	out := stderr
 	if s.File != "" {
@@ -49,6 +50,13 @@ func (l *Logs) Logger() *slog.Logger { return l.logger }
 
 // SetLevel changes from which level on lines are written.
 func (l *Logs) SetLevel(level slog.Level) { l.level.Set(level) }
+
+// Fatal writes the error that ends the process to the log file alone: on standard error it is the last word anyway.
+func (l *Logs) Fatal(err error) {
+	if l.file != nil {
+		NewLogger(both{io.Discard, l.file}, slog.LevelError, l.format).Error("ended", slog.Any("error", err))
+	}
+}
 
 // Reopen opens the log file anew by its name, for a logrotate that has moved it. On an error the file that was open stays in use.
 func (l *Logs) Reopen() error {

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -322,6 +323,18 @@ func TestLogsAreSafeForConcurrentUse(t *testing.T) {
 
 func sorted(text string) []string {
 	return slices.Sorted(strings.Lines(text))
+}
+
+// The error that ends the process stands in the file too; standard error has it from elsewhere.
+func TestFatal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.log")
+	l, stderr := openLogs(t, telemetry.LogSettings{File: path, Format: "logfmt"})
+	l.Fatal(errors.New("the port is in use"))
+	if got := read(t, path); !strings.HasSuffix(got, `level=ERROR msg=ended error="the port is in use"`+"\n") || stderr.Len() > 0 {
+		t.Errorf("file = %q, standard error = %q", got, stderr)
+	}
+	none, _ := openLogs(t, telemetry.LogSettings{})
+	none.Fatal(errors.New("no file"))
 }
 
 func TestLinesAfterCloseGoToStandardError(t *testing.T) {
