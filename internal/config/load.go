@@ -116,6 +116,7 @@ func (d *decoder) config(file block, o Options) *Config {
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
 		ShutdownTimeout: top.Duration("shutdown_timeout"),
 	}
+	d.telemetry(top)
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
