@@ -21,7 +21,7 @@ func number(absent string) option   { return option{`0x10`, "16", absent, `"many
 func bounded(absent string) option  { return option{`7`, "7", absent, `-1`} }
 func period(absent string) option   { return option{`"2d"`, "48h0m0s", absent, `"2 days"`} }
 func interval(absent string) option { return option{`90`, "1m30s", absent, `"0s"`} }
-func bytes(absent string) option    { return option{`"2MiB"`, "2097152", absent, `"2 apples"`} }
+func amount(absent string) option   { return option{`"2MiB"`, "2097152", absent, `"2 apples"`} }
 func share(absent string) option    { return option{`"50%"`, "0.5", absent, `1`} }
 func rate(absent string) option     { return option{`12.5`, "12.5", absent, `"fast"`} }
 func word(good, absent string) option {
@@ -36,7 +36,7 @@ var options = map[string]option{
 	"template": block(), "env_template": block(), "exec": block(), "template_config": block(),
 	"pid_file": textual(""), "log_level": textual(""), "log_format": textual(""), "exit_after_auth": truth("false"),
 	"shutdown_timeout": period("10s"),
-	"log_file":         textual(""), "log_rotate_bytes": bytes("0"), "log_rotate_duration": period("24h0m0s"), "log_rotate_max_files": number("0"),
+	"log_file":         textual(""), "log_rotate_bytes": amount("0"), "log_rotate_duration": period("24h0m0s"), "log_rotate_max_files": number("0"),
 	"disable_idle_connections": {`["auto-auth", "caching"]`, "[auto-auth caching]", "[]", `["Auto-Auth"]`},
 	"disable_keep_alives":      {`"proxying, templating"`, "[proxying templating]", "[]", `["auto_auth"]`},
 
@@ -44,16 +44,16 @@ var options = map[string]option{
 	"vault.client_key": textual(""), "vault.tls_skip_verify": truth("false"), "vault.tls_server_name": textual(""), "vault.namespace": textual(""),
 	"vault.retry": block(), "vault.health_check_interval": period("5s"), "vault.pass_redirects": truth("false"), "vault.redirect_hosts": listed(),
 	"vault.retry.num_retries": number("0"), "vault.retry.safe_only": truth("false"), "vault.retry.max_wait": period("10s"),
-	"vault.retry.max_replay_size": bytes("33554432"),
+	"vault.retry.max_replay_size": amount("33554432"),
 
 	"api_proxy.use_auto_auth_token":          {`"FORCE"`, "force", "false", `"always"`},
 	"api_proxy.prepend_configured_namespace": truth("false"), "api_proxy.x_forwarded_for": word("append", "off"),
 	"api_proxy.enforce_consistency": word("always", "never"), "api_proxy.when_inconsistent": word("forward", "fail"),
 
-	"cache.persist": block(), "cache.rule": block(), "cache.report_remaining_ttl": truth("true"), "cache.max_entry_size": bytes("1048576"),
+	"cache.persist": block(), "cache.rule": block(), "cache.report_remaining_ttl": truth("true"), "cache.max_entry_size": amount("1048576"),
 	"cache.renew_at": share("0.67"), "cache.renew_rate": rate("500"), "cache.replace_before": share("0.1"), "cache.refresh_ahead": truth("false"),
 	"cache.cache_non_renewable": truth("false"), "cache.min_token_ttl": period("0s"), "cache.revoke_on_exit": truth("false"),
-	"cache.max_size": bytes("536870912"), "cache.max_entries": number("0"),
+	"cache.max_size": amount("536870912"), "cache.max_entries": number("0"),
 	"cache.cache_static_secrets": {`false`, "false", "false", `"yes"`}, "cache.disable_caching_dynamic_secrets": truth("false"),
 	"cache.static_secret_token_capability_refresh_interval": period("0s"),
 	"cache.static_secret_token_capability_refresh_behavior": word("pessimistic", "optimistic"),
@@ -84,7 +84,7 @@ var options = map[string]option{
 	"listener.require_request_header": truth("false"), "listener.agent_api": block(), "listener.proxy_api": block(), "listener.tls_disable": truth("false"),
 	"listener.tls_cert_file": textual(""), "listener.tls_key_file": textual(""), "listener.http_read_header_timeout": period("10s"),
 	"listener.http_read_timeout": period("30s"), "listener.http_write_timeout": period("0s"), "listener.http_idle_timeout": period("5m0s"),
-	"listener.max_request_size": bytes("0"), "listener.max_header_size": bytes("1048576"), "listener.max_concurrent_requests": number("4096"),
+	"listener.max_request_size": amount("0"), "listener.max_header_size": amount("1048576"), "listener.max_concurrent_requests": number("4096"),
 	"listener.max_request_duration": period("0s"),
 	"listener.tls_min_version":      {`"tls12"`, "tls12", "tls12", `"1.2"`}, "listener.tls_max_version": {`"tls13"`, "tls13", "tls13", `"1.3"`},
 	"listener.tls_cipher_suites":                  {`""`, "", "", `5`},
