@@ -116,6 +116,37 @@ func TestUsersFilesLoadWithoutAWord(t *testing.T) {
 	}
 }
 
+// What is written in HCL means the same in Vault's JSON form.
+func TestUsersFilesMeanTheSameInJSON(t *testing.T) {
+	compared := 0
+	for name := range corpus {
+		if filepath.Ext(name) != ".hcl" {
+			continue
+		}
+		src := fixture(t, filepath.Join("corpus", name))
+		cfg, err := config.Parse(name, src, config.Options{LookupEnv: env{}.lookup})
+		if err != nil {
+			continue // TestUsersFilesLoadWithoutAWord tells
+		}
+		asJSON, err := config.AsJSON(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := config.Parse(name, asJSON, config.Options{LookupEnv: env{}.lookup})
+		if err != nil {
+			t.Errorf("%s: %v\nin %s", name, err, asJSON)
+			continue
+		}
+		if a, b := strings.Join(effective(cfg), "\n"), strings.Join(effective(again), "\n"); a != b {
+			t.Errorf("%s means\n%s\n\nand in JSON\n%s", name, a, b)
+		}
+		compared++
+	}
+	if compared < 20 {
+		t.Errorf("%d files compared", compared)
+	}
+}
+
 // skipUnbuilt passes over a file that is refused for nothing but what Leasehold says it does not have.
 func skipUnbuilt(t *testing.T, err error) {
 	t.Helper()
@@ -157,9 +188,12 @@ func effective(c *config.Config) (facts []string) {
 	for _, l := range c.Listeners {
 		add("listener %s tls %v", l.Address, !l.TLSDisable)
 		add("read %v size %d", l.ReadTimeout, l.MaxRequestSize)
-		for what, holds := range map[string]bool{"metrics only": l.MetricsOnly, "header required": l.RequireRequestHeader, "quit": l.EnableQuit} {
-			if holds {
-				add("%s", what)
+		for _, role := range []struct {
+			holds bool
+			name  string
+		}{{l.MetricsOnly, "metrics only"}, {l.RequireRequestHeader, "header required"}, {l.EnableQuit, "quit"}} {
+			if role.holds {
+				add("%s", role.name)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -77,4 +78,45 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
+}
+
+// AsJSON writes an HCL text in the JSON form: every item is a list, and a label is a key one level down.
+func AsJSON(src []byte) ([]byte, error) {
+	root, problem := parseTree("t.hcl", src)
+	if problem != nil {
+		return nil, fmt.Errorf("%s", problem)
+	}
+	return json.Marshal(plain(value{data: root}))
+}
+
+func plain(v value) any {
+	switch data := v.data.(type) {
+	case *body:
+		object := map[string]any{}
+		for _, it := range data.items {
+			inner := plain(it.value)
+			for _, label := range slices.Backward(it.labels) {
+				inner = map[string]any{label: inner}
+			}
+			if _, isBlock := it.value.data.(*body); isBlock && !it.once {
+				list, _ := object[it.key].([]any)
+				inner = append(list, inner)
+			}
+			object[it.key] = inner
+		}
+		return object
+	case []value:
+		list := make([]any, len(data))
+		for i, element := range data {
+			list[i] = plain(element)
+		}
+		return list
+	case number:
+		if json.Valid([]byte(data)) {
+			return json.Number(data)
+		}
+		return string(data) // JSON has no leading zeros
+	default:
+		return data
+	}
 }
