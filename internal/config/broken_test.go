@@ -38,9 +38,14 @@ func TestBrokenFilesReadAsTheGoldenFilesSay(t *testing.T) {
 	}
 }
 
+// loadNamed reads what -config=name names, in an empty environment.
+func loadNamed(name string) (*config.Config, error) {
+	return config.Load(config.Options{Path: name, LookupEnv: env{}.lookup})
+}
+
 func checkBroken(t *testing.T, name string) {
 	t.Helper()
-	cfg, err := config.Load(config.Options{Path: name, LookupEnv: env{}.lookup})
+	cfg, err := loadNamed(name)
 	if err == nil {
 		t.Fatal("it loads")
 	}

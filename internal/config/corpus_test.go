@@ -98,7 +98,7 @@ func TestUsersFilesLoadWithoutAWord(t *testing.T) {
 	}
 	for name, tc := range corpus {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := config.Load(config.Options{Path: name, LookupEnv: env{}.lookup})
+			cfg, err := loadNamed(name)
 			if err != nil {
 				skipUnbuilt(t, err)
 				t.Fatal(err)
