@@ -134,8 +134,10 @@ func (d *decoder) checkNames(cfg *Config) {
 
 // AutoAuthNamed returns the stanza of a name, "" for the one without; nil when there is none.
 func (c *Config) AutoAuthNamed(name vault.AutoAuthName) *AutoAuth {
-	if i := slices.IndexFunc(c.AutoAuths, func(a AutoAuth) bool { return a.Name == name }); i >= 0 {
-		return &c.AutoAuths[i]
+	for i := range c.AutoAuths { // by place: a stanza is large to copy, and every listener asks
+		if c.AutoAuths[i].Name == name {
+			return &c.AutoAuths[i]
+		}
 	}
 	return nil
 }
@@ -143,7 +145,8 @@ func (c *Config) AutoAuthNamed(name vault.AutoAuthName) *AutoAuth {
 // otherName is the remedy for a name that no stanza has.
 func (c *Config) otherName(name vault.AutoAuthName) string {
 	near := nearest(string(name), func(yield func(string) bool) {
-		for _, a := range c.AutoAuths {
+		const enough = 100 // a long file may have as many listeners as stanzas, and each that errs looks through them
+		for _, a := range c.AutoAuths[:min(enough, len(c.AutoAuths))] {
 			if a.Name != "" && !yield(string(a.Name)) {
 				return
 			}
