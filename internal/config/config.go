@@ -29,7 +29,7 @@ const (
 
 // Options are what the command line and the environment add to the file.
 type Options struct {
-	Path          string                      // the file of -config; blanks around it do not count
+	Paths         []string                    // of -config, in order: files and directories; blanks around them do not count
 	LookupEnv     func(string) (string, bool) // nil means os.LookupEnv; a variable that is set but empty counts as unset
 	LogLevel      string                      // -log-level; "" means not given
 	LogFormat     string                      // -log-format; "" means not given
@@ -47,6 +47,7 @@ type Config struct {
 	LogLevel        slog.Level // flag before VAULT_LOG_LEVEL before file; info by default
 	LogFormat       string     // "standard" or "json"; precedence as LogLevel
 	ExitAfterAuth   bool
+	Settings        []Setting     // every key that is given, in the order of the files
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
 }

@@ -19,7 +19,10 @@ const duplicatesVariable = "VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES
 
 // Load reads and checks the file of -config. Its error is a *[Problems] with everything that is wrong.
 func Load(o Options) (*Config, error) {
-	path := strings.TrimSpace(o.Path)
+	path := ""
+	for _, p := range o.Paths {
+		path = strings.TrimSpace(p)
+	}
 	if path == "" {
 		return nil, failure(Problem{Stanza: "-config", Text: "no configuration file was given", Remedy: "write for example -config=proxy.hcl"})
 	}
@@ -54,7 +57,7 @@ func reason(err error) error {
 
 func failure(p Problem) error { return &Problems{Errors: []Problem{p}} }
 
-// Parse checks the text of a file. name is what problems call it; Path is not used. Its error is a *[Problems].
+// Parse checks the text of a file. name is what problems call it; Paths are not used. Its error is a *[Problems].
 func Parse(name string, src []byte, o Options) (*Config, error) {
 	if len(src) > maxFile {
 		return nil, failure(Problem{Pos: Pos{File: name}, Text: fmt.Sprintf("the file is larger than %d bytes", maxFile), Remedy: "is it a configuration file?"})
