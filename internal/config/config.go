@@ -34,6 +34,9 @@ type Options struct {
 	LogLevel      string                      // -log-level; "" means not given
 	LogFormat     string                      // -log-format; "" means not given
 	ExitAfterAuth *bool                       // -exit-after-auth; nil means not given
+
+	Strict            bool // -strict: an unknown key is an error
+	IgnoreUnsupported bool // -ignore-unsupported: template, env_template and exec are ignored with a warning, not refused
 }
 
 // Config is a configuration without problems: every default is filled in and every rule of Vault about it holds.
