@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -47,7 +46,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	protectMemory(stderr)
-	if f.config == "" {
+	if len(f.config) == 0 {
 		return exitCode(stderr, quick(ctx, f, stdout, stderr))
 	}
 	return exitCode(stderr, serve(ctx, f, stderr))
@@ -136,44 +135,3 @@ Try next:
   export VAULT_ADDR=%s
   curl -i "$VAULT_ADDR/v1/sys/health"    # then read something that gives a lease, twice: X-Cache: MISS, then HIT
 `
-
-// flags are the command line.
-type flags struct {
-	logFile                     config.LogFileFlags
-	config, logLevel, logFormat string
-	exitAfterAuth               *bool
-	version                     bool
-}
-
-func (f flags) options() config.Options {
-	return config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, LogFile: f.logFile, ExitAfterAuth: f.exitAfterAuth}
-}
-
-var errUsage = errors.New("usage")
-
-func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
-	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
-	set.SetOutput(stderr)
-	set.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...")
-		set.PrintDefaults()
-	}
-	set.StringVar(&f.config, "config", "", "configuration `FILE` of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
-	set.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error (VAULT_LOG_LEVEL, log_level)")
-	set.StringVar(&f.logFormat, "log-format", "", "standard, json or logfmt (VAULT_LOG_FORMAT, log_format)")
-	logFileFlags(set, &f.logFile)
-	exitAfterAuth := set.Bool("exit-after-auth", false, "exit once the token is in all sinks (exit_after_auth)")
-	set.BoolVar(&f.version, "version", false, "print the version and exit")
-	if err := set.Parse(args); err != nil {
-		return f, errors.Join(errUsage, err)
-	}
-	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state); a configuration file is given as -config=FILE", set.Arg(0))
-	}
-	set.Visit(func(given *flag.Flag) {
-		if given.Name == "exit-after-auth" {
-			f.exitAfterAuth = exitAfterAuth
-		}
-	})
-	return f, nil
-}

@@ -40,7 +40,7 @@ func TestBrokenFilesReadAsTheGoldenFilesSay(t *testing.T) {
 
 // loadNamed reads what -config=name names, in an empty environment.
 func loadNamed(name string) (*config.Config, error) {
-	return config.Load(config.Options{Path: name, LookupEnv: env{}.lookup})
+	return config.Load(config.Options{Paths: []string{name}, LookupEnv: env{}.lookup})
 }
 
 func checkBroken(t *testing.T, name string) {

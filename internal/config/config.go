@@ -29,12 +29,15 @@ const (
 
 // Options are what the command line and the environment add to the file.
 type Options struct {
-	Path          string                      // the file of -config; blanks around it do not count
+	Paths         []string                    // of -config, in order: files and directories; blanks around them do not count
 	LookupEnv     func(string) (string, bool) // nil means os.LookupEnv; a variable that is set but empty counts as unset
 	LogLevel      string                      // -log-level; "" means not given
 	LogFormat     string                      // -log-format; "" means not given
 	ExitAfterAuth *bool                       // -exit-after-auth; nil means not given
 	LogFile       LogFileFlags
+
+	Strict            bool // -strict: an unknown key is an error
+	IgnoreUnsupported bool // -ignore-unsupported: template, env_template and exec are ignored with a warning, not refused
 }
 
 // Config is a configuration without problems: every default is filled in and every rule of Vault about it holds.
@@ -50,6 +53,7 @@ type Config struct {
 	LogFile         *LogFile   // nil means standard error alone
 	Connections     Connections
 	ExitAfterAuth   bool
+	Settings        []Setting     // every key that is given, in the order of the files
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
 }

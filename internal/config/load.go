@@ -1,74 +1,73 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"strconv"
 	"strings"
 )
 
-// maxFile bounds the input in bytes. Real files have a few KiB.
-const maxFile = 1 << 20
-
 // duplicatesVariable is Vault's switch from errors to warnings for arguments that a file sets twice; the last one wins.
 // It covers JSON here too, where Vault never minds.
 const duplicatesVariable = "VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES"
 
-// Load reads and checks the file of -config. Its error is a *[Problems] with everything that is wrong.
+// Load reads, merges and checks the files and directories of -config. Its error is a *[Problems] with everything that is wrong in any of them.
 func Load(o Options) (*Config, error) {
-	path := strings.TrimSpace(o.Path)
-	if path == "" {
+	if strings.TrimSpace(strings.Join(o.Paths, "")) == "" {
 		return nil, failure(Problem{Stanza: "-config", Text: "no configuration file was given", Remedy: "write for example -config=proxy.hcl"})
 	}
-	src, err := readFile(path)
-	if err != nil {
-		return nil, failure(Problem{Pos: Pos{File: path}, Text: err.Error(), Remedy: "give -config one file that this user may read"})
-	}
-	return Parse(path, src, o)
-}
-
-// readFile reads at most one byte more than Parse accepts.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, reason(err)
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("directories of configuration files are not built yet")
-	}
-	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	return src, reason(err)
-}
-
-// reason drops the operation and the path, which the problem names already.
-func reason(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
+	sources, problems := readAll(o.Paths)
+	return parse(sources, problems, o)
 }
 
 func failure(p Problem) error { return &Problems{Errors: []Problem{p}} }
 
-// Parse checks the text of a file. name is what problems call it; Path is not used. Its error is a *[Problems].
+// Parse checks the text of a file. name is what problems call it; Paths are not used. Its error is a *[Problems].
 func Parse(name string, src []byte, o Options) (*Config, error) {
 	if len(src) > maxFile {
-		return nil, failure(Problem{Pos: Pos{File: name}, Text: fmt.Sprintf("the file is larger than %d bytes", maxFile), Remedy: "is it a configuration file?"})
+		return nil, failure(tooLarge(name))
 	}
-	root, problem := parseTree(name, src)
-	if problem != nil {
-		return nil, failure(*problem)
-	}
+	return parse([]source{{name, src}}, nil, o)
+}
+
+// parse reads the files as one. problems are those of files that could not be read.
+func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	d := &decoder{env: o.LookupEnv}
-	d.repeated(root)
-	cfg := d.config(block{pos: Pos{File: name, Line: 1, Column: 1}, body: root}, o)
+	d := &decoder{env: o.LookupEnv, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
+	d.errors = problems
+	top := block{pos: Pos{Line: 1, Column: 1}, body: &body{}}
+	if len(o.Paths) > 0 {
+		top.pos = Pos{File: strings.TrimSpace(o.Paths[0])} // of an empty directory
+	}
+	broken := len(problems) > 0
+	var files []*body
+	allow := d.allowsRepeated()
+	for i, src := range sources {
+		if i == 0 {
+			top.pos = Pos{File: src.name, Line: 1, Column: 1}
+		}
+		d.files = append(d.files, src.name)
+		root, problem := parseTree(src.name, src.text)
+		if problem != nil {
+			d.fail(*problem)
+			broken = true
+			continue
+		}
+		d.repeated(root, allow)
+		files = append(files, root)
+	}
+	if len(files) == 0 && broken {
+		_, err := d.result()
+		return nil, err
+	}
+	merged, dropped := merge(files)
+	d.checkDropped(dropped)
+	d.incomplete = broken
+	d.lendAt = nil
+	top.body = merged
+	cfg := d.config(top, o)
 	warnings, err := d.result()
 	if err != nil {
 		return nil, err
@@ -77,17 +76,24 @@ func Parse(name string, src []byte, o Options) (*Config, error) {
 	return cfg, nil
 }
 
+// allowsRepeated reads Vault's switch.
+func (d *decoder) allowsRepeated() bool {
+	v := d.variable(duplicatesVariable)
+	if v == "" {
+		return false
+	}
+	allow, err := strconv.ParseBool(v)
+	if err != nil {
+		d.fail(Problem{Stanza: duplicatesVariable, Text: "must be true or false", Remedy: "unset it"})
+	}
+	return allow
+}
+
 // repeated reports arguments that are set more than once.
-func (d *decoder) repeated(root *body) {
+func (d *decoder) repeated(root *body, allow bool) {
 	say := d.fail
-	if v := d.variable(duplicatesVariable); v != "" {
-		allow, err := strconv.ParseBool(v)
-		if err != nil {
-			d.fail(Problem{Stanza: duplicatesVariable, Text: "must be true or false", Remedy: "unset it"})
-		}
-		if allow {
-			say = d.warn
-		}
+	if allow {
+		say = d.warn
 	}
 	root.dropRepeated("", func(stanza string, first, again item) {
 		say(Problem{
@@ -125,7 +131,9 @@ func (d *decoder) config(file block, o Options) *Config {
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth
 	}
-	d.validate(top, cfg)
+	if !d.incomplete { // what is missing may stand in the file that cannot be read
+		d.validate(top, cfg)
+	}
 	return cfg
 }
 

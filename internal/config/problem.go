@@ -63,6 +63,7 @@ func (p *Problems) Error() string {
 
 // report collects what is found while a file is read.
 type report struct {
+	files    []string // in the order in which they are read
 	errors   []Problem
 	warnings []Problem
 }
@@ -72,14 +73,22 @@ func (r *report) warn(p Problem) { r.warnings = append(r.warnings, p) }
 
 // result sorts what was found. The error is nil when there were only warnings.
 func (r *report) result() ([]Problem, error) {
-	slices.SortStableFunc(r.errors, byPlace)
-	slices.SortStableFunc(r.warnings, byPlace)
+	slices.SortStableFunc(r.errors, r.byPlace)
+	slices.SortStableFunc(r.warnings, r.byPlace)
 	if len(r.errors) > 0 {
 		return nil, &Problems{Errors: r.errors, Warnings: r.warnings}
 	}
 	return r.warnings, nil
 }
 
-func byPlace(a, b Problem) int {
-	return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+// byPlace puts flags and variables first, then what belongs to a path that could not be read, then the files in their order.
+func (r *report) byPlace(a, b Problem) int {
+	return cmp.Or(cmp.Compare(r.order(a.Pos.File), r.order(b.Pos.File)), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+}
+
+func (r *report) order(file string) int {
+	if file == "" {
+		return -2
+	}
+	return slices.Index(r.files, file)
 }
