@@ -38,9 +38,12 @@ func TestBrokenFilesReadAsTheGoldenFilesSay(t *testing.T) {
 	}
 }
 
-// loadNamed reads what -config=name names, in an empty environment.
+// loadNamed reads what -config=name names, in an empty environment. With -strict when the name says so; Agent's files of templates with -ignore-unsupported.
 func loadNamed(name string) (*config.Config, error) {
-	return config.Load(config.Options{Paths: []string{name}, LookupEnv: env{}.lookup})
+	return config.Load(config.Options{
+		Paths: []string{name}, LookupEnv: env{}.lookup,
+		Strict: strings.HasPrefix(name, "strict-"), IgnoreUnsupported: name == "agent-templates.hcl",
+	})
 }
 
 func checkBroken(t *testing.T, name string) {

@@ -83,8 +83,12 @@ server-leftovers.hcl:10: seal has no effect: only a Vault server reads it; remov
 server-leftovers.hcl:16: listener: cluster_address has no effect: only a Vault server reads it; remove it
 server-leftovers.hcl:18: listener: telemetry has no effect: only a Vault server reads it; remove it`,
 	},
-	"agent-templates.hcl": {facts: []string{tokenAt}},
-	"directory":           {facts: []string{"vault https://vault.example:8200 ca ", "log WARN standard", "lends true", "listener 127.0.0.1:8100 tls false", "listener 127.0.0.1:8101 tls false"}},
+	"agent-templates.hcl": {
+		facts: []string{tokenAt},
+		warnings: "agent-templates.hcl:13: template_config has no effect: there are no templates yet; remove it\n" +
+			"agent-templates.hcl:18: template is ignored: it is not built yet; remove it, or keep Vault Agent for it",
+	},
+	"directory": {facts: []string{"vault https://vault.example:8200 ca ", "log WARN standard", "lends true", "listener 127.0.0.1:8100 tls false", "listener 127.0.0.1:8101 tls false"}},
 }
 
 func TestUsersFilesLoadWithoutAWord(t *testing.T) {
