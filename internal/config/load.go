@@ -35,7 +35,7 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	d := &decoder{env: o.LookupEnv, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
+	d := &decoder{env: o.LookupEnv, flags: o.Vault, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
 	d.errors = problems
 	top := block{pos: Pos{Line: 1, Column: 1}, body: &body{}}
 	if len(o.Paths) > 0 {
@@ -122,12 +122,14 @@ func (d *decoder) config(file block, o Options) *Config {
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
 		ShutdownTimeout: top.Duration("shutdown_timeout"),
 	}
+	d.override(&cfg.Vault, o.Vault)
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth
 	}
+	d.checkCommandLine(o, cfg)
 	if !d.incomplete { // what is missing may stand in the file that cannot be read
 		d.validate(top, cfg)
 	}

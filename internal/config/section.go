@@ -44,6 +44,7 @@ type decoder struct {
 	report
 	env func(string) (string, bool)
 
+	flags             VaultFlags
 	strict            bool // unknown keys are errors
 	ignoreUnsupported bool // templates are warnings
 	incomplete        bool // a file is missing from what is read
