@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -65,14 +66,15 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	merged, dropped := merge(files)
 	d.checkDropped(dropped)
 	d.incomplete = broken
-	d.lendAt = nil
+	d.lendAt, d.settings, d.counted = nil, nil, nil
 	top.body = merged
 	cfg := d.config(top, o)
 	warnings, err := d.result()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Warnings = warnings
+	slices.SortStableFunc(d.settings, func(a, b Setting) int { return d.byPlace(Problem{Pos: a.Source.Pos}, Problem{Pos: b.Source.Pos}) })
+	cfg.Warnings, cfg.Settings = warnings, d.settings
 	return cfg, nil
 }
 

@@ -49,6 +49,9 @@ type decoder struct {
 	ignoreUnsupported bool // templates are warnings
 	incomplete        bool // a file is missing from what is read
 
+	settings []Setting
+	counted  map[string]int // sections read of each path that may be repeated
+
 	lendAt []Pos // where each listener says whose token it lends
 }
 
@@ -59,6 +62,7 @@ func (d *decoder) section(path string, b block, keys table) section {
 	for key, r := range keys {
 		s.values[key] = r.fallback()
 	}
+	d.count(path)
 	for _, it := range b.body.items {
 		d.item(s, it, keys)
 	}
@@ -91,6 +95,7 @@ func (d *decoder) item(s section, it item, keys table) {
 		d.fail(s.problem(it.pos, s.name(key)+" must not be empty", r.assign(key)))
 	case !r.floor || positive(v):
 		s.values[key] = v
+		d.given(s, key, r, v, it.pos)
 	}
 	d.stand(s, key, r, it.pos, r.standing == refused && r.kind.zero != nil && v == r.fallback())
 }
