@@ -37,7 +37,7 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 		o.LookupEnv = os.LookupEnv
 	}
 	d := &decoder{env: o.LookupEnv, flags: o.Vault, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
-	d.errors = problems
+	d.errors, d.texts = problems, map[string][]byte{}
 	top := block{pos: Pos{Line: 1, Column: 1}, body: &body{}}
 	if len(o.Paths) > 0 {
 		top.pos = Pos{File: strings.TrimSpace(o.Paths[0])} // of an empty directory
@@ -50,6 +50,7 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 			top.pos = Pos{File: src.name, Line: 1, Column: 1}
 		}
 		d.files = append(d.files, src.name)
+		d.texts[src.name] = src.text
 		root, problem := parseTree(src.name, src.text)
 		if problem != nil {
 			d.fail(*problem)
