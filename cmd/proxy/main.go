@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		protectMemory(stderr)
 		return exitCode(stderr, sink(args[1:], stdout, stderr))
 	}
+	if len(args) > 0 && (args[0] == "proxy" || args[0] == "agent") {
+		args = args[1:] // unit files of Vault need another binary's name and no more
+	}
 	f, err := parseFlags(args, stderr)
 	if err != nil {
 		return exitCode(stderr, err)
@@ -79,6 +82,9 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	log := logs.Logger()
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", slog.String("problem", w.String()))
+	}
+	if f.verifyOnly {
+		return nil
 	}
 	outliveHangup(ctx, log)
 	watchProfiles(ctx, log)

@@ -36,6 +36,9 @@ type Options struct {
 	ExitAfterAuth *bool                       // -exit-after-auth; nil means not given
 	LogFile       LogFileFlags
 
+	Vault VaultFlags
+	Idle  []string // flags that were given and mean nothing here
+
 	Strict            bool // -strict: an unknown key is an error
 	IgnoreUnsupported bool // -ignore-unsupported: template, env_template and exec are ignored with a warning, not refused
 }
@@ -58,7 +61,7 @@ type Config struct {
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
 }
 
-// Vault is the vault stanza as written. The environment's precedence over the address and TLS settings is upstream's to apply.
+// Vault is the vault stanza after the flags and the environment, which win over it.
 type Vault struct {
 	Pos           Pos      // zero without a vault stanza
 	Address       string   // IP literals normalised; "" means not given

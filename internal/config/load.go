@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,8 +36,8 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	d := &decoder{env: o.LookupEnv, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
-	d.errors = problems
+	d := &decoder{env: o.LookupEnv, flags: o.Vault, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
+	d.errors, d.texts = problems, map[string][]byte{}
 	top := block{pos: Pos{Line: 1, Column: 1}, body: &body{}}
 	if len(o.Paths) > 0 {
 		top.pos = Pos{File: strings.TrimSpace(o.Paths[0])} // of an empty directory
@@ -49,6 +50,7 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 			top.pos = Pos{File: src.name, Line: 1, Column: 1}
 		}
 		d.files = append(d.files, src.name)
+		d.texts[src.name] = src.text
 		root, problem := parseTree(src.name, src.text)
 		if problem != nil {
 			d.fail(*problem)
@@ -65,14 +67,15 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	merged, dropped := merge(files)
 	d.checkDropped(dropped)
 	d.incomplete = broken
-	d.lendAt = nil
+	d.lendAt, d.settings, d.counted = nil, nil, nil
 	top.body = merged
 	cfg := d.config(top, o)
 	warnings, err := d.result()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Warnings = warnings
+	slices.SortStableFunc(d.settings, func(a, b Setting) int { return d.byPlace(Problem{Pos: a.Source.Pos}, Problem{Pos: b.Source.Pos}) })
+	cfg.Warnings, cfg.Settings = warnings, d.settings
 	return cfg, nil
 }
 
@@ -123,6 +126,7 @@ func (d *decoder) config(file block, o Options) *Config {
 		ShutdownTimeout: top.Duration("shutdown_timeout"),
 	}
 	d.telemetry(top)
+	d.override(&cfg.Vault, o.Vault)
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
@@ -131,6 +135,7 @@ func (d *decoder) config(file block, o Options) *Config {
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth
 	}
+	d.checkCommandLine(o, cfg)
 	if !d.incomplete { // what is missing may stand in the file that cannot be read
 		d.validate(top, cfg)
 	}

@@ -44,9 +44,13 @@ type decoder struct {
 	report
 	env func(string) (string, bool)
 
+	flags             VaultFlags
 	strict            bool // unknown keys are errors
 	ignoreUnsupported bool // templates are warnings
 	incomplete        bool // a file is missing from what is read
+
+	settings []Setting
+	counted  map[string]int // sections read of each path that may be repeated
 
 	lendAt []Pos // where each listener says whose token it lends
 }
@@ -58,6 +62,7 @@ func (d *decoder) section(path string, b block, keys table) section {
 	for key, r := range keys {
 		s.values[key] = r.fallback()
 	}
+	d.count(path)
 	for _, it := range b.body.items {
 		d.item(s, it, keys)
 	}
@@ -90,6 +95,7 @@ func (d *decoder) item(s section, it item, keys table) {
 		d.fail(s.problem(it.pos, s.name(key)+" must not be empty", r.assign(key)))
 	case !r.floor || positive(v):
 		s.values[key] = v
+		d.given(s, key, r, v, it.pos)
 	}
 	d.stand(s, key, r, it.pos, r.standing == refused && r.kind.zero != nil && v == r.fallback())
 }
