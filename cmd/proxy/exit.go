@@ -28,7 +28,11 @@ func exitCode(stderr io.Writer, err error) int {
 		return exitFailure
 	}
 	if problems, ok := errors.AsType[*config.Problems](err); ok {
-		_, _ = fmt.Fprintf(stderr, "leasehold: the configuration cannot be used\n%s\n", problems.Report())
+		said := "the configuration cannot be used\n"
+		if len(problems.Errors) == 1 {
+			said = ""
+		}
+		_, _ = fmt.Fprintf(stderr, "leasehold: %s%s\n", said, problems.Report())
 		return exitFailure
 	}
 	_, _ = fmt.Fprintln(stderr, "leasehold:", err)

@@ -61,7 +61,7 @@ func checkBroken(t *testing.T, name string) {
 			t.Errorf("a problem without its file, its text or its remedy: %s", p)
 		}
 	}
-	got := err.Error() + "\n"
+	got := problems.Report() + "\n"
 	if w := warnings(cfg, err); w != "" {
 		got += "warnings:\n" + w + "\n"
 	}

@@ -1,10 +1,8 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -68,8 +66,7 @@ func (p *Problems) Error() string {
 // maxReported bounds what Report prints.
 const maxReported = 50
 
-// Report is Error for a terminal: each error with its column, and below it the key that it is about. What stands right of the key is not
-// shown: it may be a secret.
+// Report is Error for a terminal: each error with its column, and below it the line that it is about, or as much of it as can hold no secret.
 func (p *Problems) Report() string {
 	var b strings.Builder
 	for i, e := range p.Errors {
@@ -82,32 +79,12 @@ func (p *Problems) Report() string {
 			line = fmt.Sprintf("%s:%d%s", at, e.Pos.Column, strings.TrimPrefix(line, at))
 		}
 		b.WriteString(line + "\n")
-		if key := keyAt(p.texts[e.Pos.File], e.Pos); key != "" {
+		if line := excerpt(p.texts[e.Pos.File], e.Pos); line != "" {
 			number := fmt.Sprint(e.Pos.Line)
-			fmt.Fprintf(&b, "  %s | %s ...\n  %s | ^\n", number, key, strings.Repeat(" ", len(number)))
+			fmt.Fprintf(&b, "  %s | %s\n  %s | ^\n", number, line, strings.Repeat(" ", len(number)))
 		}
 	}
 	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// keyBefore is a key and what follows keys.
-var keyBefore = regexp.MustCompile(`^("?[A-Za-z_][A-Za-z0-9_-]{0,60}"?)[ \t]*[={:]`)
-
-// keyAt returns the key that begins at a place, "" when none does.
-func keyAt(text []byte, at Pos) string {
-	number := 0
-	for line := range bytes.Lines(text) {
-		if number++; number < at.Line {
-			continue
-		}
-		if r := []rune(string(line)); at.Column > 0 && at.Column <= len(r) {
-			if found := keyBefore.FindStringSubmatch(string(r[at.Column-1:])); found != nil {
-				return found[1]
-			}
-		}
-		break
-	}
-	return ""
 }
 
 // report collects what is found while a file is read.

@@ -8,7 +8,7 @@ import (
 	"leasehold/internal/config"
 )
 
-func TestReportPointsAtTheKeyAndShowsNoValue(t *testing.T) {
+func TestReportPointsAtTheKeyAndShowsNoSecret(t *testing.T) {
 	_, err := parse(tcp + "vault {\n  tls_skip_verify = \"maybe\" # hunter2\n  address = hunter2\n}\n")
 	problems, ok := errors.AsType[*config.Problems](err)
 	if !ok {
@@ -29,5 +29,30 @@ func TestReportPointsAtTheKeyAndShowsNoValue(t *testing.T) {
 	problems, _ = errors.AsType[*config.Problems](err)
 	if got := problems.Report(); !strings.HasSuffix(got, "and 9 more") {
 		t.Errorf("got:\n%s", got)
+	}
+}
+
+// What can hold no secret is shown whole, since it is what the eye looks for.
+func TestReportShowsTheLine(t *testing.T) {
+	for line, want := range map[string]string{
+		`exit_after_auth = "perhaps"`:              `exit_after_auth = "perhaps"`,
+		"exit_after_auth = \"perhaps\"  ":          `exit_after_auth = "perhaps"`,
+		`exit_after_auth = "perhaps" # hunter2`:    "exit_after_auth ...",
+		`vault { address = 5, x = "hunter2" }`:     "address ...",
+		`vault { address = "http://u:hunter2@x" }`: "", // the place is the value's
+		`cache "x" { max_size = "a lot" }`:         "max_size ...",
+	} {
+		_, err := parse(tcp + line + "\n")
+		problems, ok := errors.AsType[*config.Problems](err)
+		if !ok {
+			if want != "" {
+				t.Errorf("%s loads", line)
+			}
+			continue
+		}
+		got := problems.Report()
+		if want != "" && !strings.Contains(got, "2 | "+want+"\n") || strings.Contains(got, "hunter2") {
+			t.Errorf("of %q:\n%s\nwant %q", line, got, want)
+		}
 	}
 }
