@@ -64,7 +64,9 @@ func protectMemory(stderr io.Writer) {
 
 // serve runs the daemon of a configuration file.
 func serve(ctx context.Context, f flags, stderr io.Writer) error {
-	cfg, err := config.Load(f.options())
+	reload := watchReloads(ctx)
+	load := func() (*config.Config, error) { return config.Load(f.options()) }
+	cfg, err := load()
 	if err != nil {
 		var problems *config.Problems
 		if errors.As(err, &problems) {
@@ -86,29 +88,12 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	if f.verifyOnly {
 		return nil
 	}
-	outliveHangup(ctx, log)
 	watchProfiles(ctx, log)
-	err = daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr)})
+	err = daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr), Load: load, Reload: reload, Logs: logs})
 	if err != nil {
 		logs.Fatal(err)
 	}
 	return err
-}
-
-// outliveHangup keeps SIGHUP, which users' unit files send for a reload, from ending the process.
-func outliveHangup(ctx context.Context, log *slog.Logger) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go func() {
-		for {
-			select {
-			case <-hangup:
-				log.Warn("SIGHUP changes nothing: reloading is not built yet; restart to apply a changed file")
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 }
 
 // quick runs the daemon without a configuration file and tells the user what to try.
@@ -128,7 +113,7 @@ func quick(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	defer func() { _ = logs.Close() }() // what could not be written was told when it was
 	watchProfiles(ctx, logs.Logger())
 	return daemon.Run(ctx, cfg, daemon.Options{
-		Version: version, Token: token, Log: logs.Logger(), Dumps: watchDumps(ctx, stderr),
+		Version: version, Token: token, Log: logs.Logger(), Dumps: watchDumps(ctx, stderr), Reload: watchReloads(ctx),
 		Ready: func(s daemon.Started) {
 			_, _ = fmt.Fprintf(stdout, quickText, version, s.Vault, s.Listeners[0], s.Accessor, s.Listeners[0])
 		},

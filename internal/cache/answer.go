@@ -59,7 +59,7 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 	if wish == noStore {
 		return c.send(w, r, id, c.bypass("the request says no-store").inspect)
 	}
-	body, whole, err := takeBody(r, c.opt.MaxEntrySize)
+	body, whole, err := takeBody(r, c.maxEntrySize.Load())
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (c *Cache) hit(w http.ResponseWriter, e *lease.Entry, now time.Time, how []
 	if note != "" {
 		w.Header()["X-Cache-Reason"] = []string{note}
 	}
-	writeHit(w, e, now, c.opt.ReplayTTL, how)
+	writeHit(w, e, now, c.replayTTL.Load(), how)
 }
 
 func (c *Cache) isAlone(key lease.Key) bool {

@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -65,6 +67,9 @@ type Cache struct {
 	flights flights
 	limit   *rate.Limiter // of what Cache-Control asks for
 
+	replayTTL    atomic.Bool  // Options.ReplayTTL
+	maxEntrySize atomic.Int64 // Options.MaxEntrySize
+
 	masks masks
 
 	// alone remembers keys whose answers are not kept, so that nobody waits for one. It may forget or refuse: that costs one request a wait.
@@ -73,9 +78,6 @@ type Cache struct {
 
 // New returns a cache in front of v that keeps its entries in index.
 func New(index *lease.Index, v forwarder, auto tokens, m meter, opt Options) (*Cache, error) {
-	if opt.MaxEntrySize == 0 {
-		opt.MaxEntrySize = DefaultMaxEntrySize
-	}
 	alone, err := ristretto.NewCache(&ristretto.Config[uint64, lease.Key]{
 		NumCounters: 1 << 16, MaxCost: 1 << 13, BufferItems: 64, IgnoreInternalCost: true,
 	})
@@ -83,8 +85,15 @@ func New(index *lease.Index, v forwarder, auto tokens, m meter, opt Options) (*C
 		return nil, fmt.Errorf("create the memory of keys not worth waiting on: %w", err)
 	}
 	c := &Cache{index: index, vault: v, tokens: auto, meter: m, opt: opt, keys: newKeyer(opt.KeySecret), alone: alone, limit: rate.NewLimiter(controlRate, controlBurst)}
+	c.Tune(opt)
 	c.flights.byKey, c.masks.last = map[lease.Key]*flight{}, map[vault.AutoAuthName]*mask{}
 	return c, nil
+}
+
+// Tune puts ReplayTTL and MaxEntrySize of opt to use, and nothing else of it. What is held stays, whatever its size.
+func (c *Cache) Tune(opt Options) {
+	c.replayTTL.Store(opt.ReplayTTL)
+	c.maxEntrySize.Store(cmp.Or(opt.MaxEntrySize, DefaultMaxEntrySize))
 }
 
 // Close ends the goroutines of the cache. No request may be under way.

@@ -97,14 +97,14 @@ func (c *Cache) send(w http.ResponseWriter, r *http.Request, id vault.Identity, 
 	}
 	m, q := c.maskOf(id), questionOf(r.URL.Path, r.Header.Get("X-Vault-Namespace"))
 	var body []byte
-	if q == unrelated && r.ContentLength > 0 && r.ContentLength <= min(maxKept, c.opt.MaxEntrySize) {
+	if q == unrelated && r.ContentLength > 0 && r.ContentLength <= min(maxKept, c.maxEntrySize.Load()) {
 		if _, _, err := takeBody(r, maxKept); err != nil {
 			return err
 		}
 	}
 	if q != unrelated {
 		var err error
-		if body, _, err = takeBody(r, c.opt.MaxEntrySize); err != nil {
+		if body, _, err = takeBody(r, c.maxEntrySize.Load()); err != nil {
 			return err
 		}
 		// The answer must be one that can be read, and all of it.

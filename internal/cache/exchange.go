@@ -91,7 +91,7 @@ func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duratio
 		stalled := time.AfterFunc(answerWithin, x.flight.cancel)
 		defer stalled.Stop()
 	}
-	body, whole, err := readUpTo(resp.Body, resp.ContentLength, x.opt.MaxEntrySize)
+	body, whole, err := readUpTo(resp.Body, resp.ContentLength, x.maxEntrySize.Load())
 	if err != nil {
 		return nil, 0, "", fmt.Errorf("read the answer: %w", err)
 	}
@@ -101,7 +101,7 @@ func (x *exchange) keep(resp *http.Response) (e *lease.Entry, alone time.Duratio
 	}
 	_ = resp.Body.Close() // read to its end
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	plain, err := decoded(body, resp.Header.Get("Content-Encoding"), x.opt.MaxEntrySize)
+	plain, err := decoded(body, resp.Header.Get("Content-Encoding"), x.maxEntrySize.Load())
 	if err != nil {
 		return nil, aloneFor, "the answer's encoding cannot be read", nil
 	}

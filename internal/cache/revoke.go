@@ -81,19 +81,19 @@ func (c *Cache) announce(e lease.Eviction) (settle func(acted bool)) {
 // renew forwards a renewal. It is never answered from memory; a granted one moves the end of the entry it concerns
 // (hashicorp/vault#19684).
 func (c *Cache) renew(w http.ResponseWriter, r *http.Request, id vault.Identity) error {
-	if _, _, err := takeBody(r, c.opt.MaxEntrySize); err != nil {
+	if _, _, err := takeBody(r, c.maxEntrySize.Load()); err != nil {
 		return err
 	}
 	sent := time.Now()
 	pass := c.bypass("a renewal is Vault's to grant")
 	return c.send(w, r, id, func(resp *http.Response) error {
 		if isSecret(resp) {
-			body, whole, err := readUpTo(resp.Body, resp.ContentLength, c.opt.MaxEntrySize)
+			body, whole, err := readUpTo(resp.Body, resp.ContentLength, c.maxEntrySize.Load())
 			if err != nil {
 				return fmt.Errorf("read the answer: %w", err)
 			}
 			resp.Body = rejoin(body, resp.Body)
-			if plain, err := decoded(body, resp.Header.Get("Content-Encoding"), c.opt.MaxEntrySize); whole && err == nil {
+			if plain, err := decoded(body, resp.Header.Get("Content-Encoding"), c.maxEntrySize.Load()); whole && err == nil {
 				c.index.Renewed(plain, sent)
 			}
 		}

@@ -25,7 +25,7 @@ func excerpt(text []byte, at Pos) string {
 	if openedHere.MatchString(trimmed) {
 		return trimmed
 	}
-	if found := givenHere.FindStringSubmatch(trimmed); found != nil && showable()[strings.ToLower(found[1])] {
+	if found := givenHere.FindStringSubmatch(trimmed); found != nil && unsecret()[strings.ToLower(found[1])] {
 		return trimmed
 	}
 	if found := keyBefore.FindStringSubmatch(line); found != nil {
@@ -49,8 +49,8 @@ func lineFrom(text []byte, at Pos) string {
 	return ""
 }
 
-// showable are the keys whose values are no secrets in any stanza that has them.
-var showable = sync.OnceValue(func() map[string]bool {
+// unsecret are the keys whose values are no secrets in any stanza that has them.
+var unsecret = sync.OnceValue(func() map[string]bool {
 	shown, hidden := map[string]bool{}, map[string]bool{}
 	for _, keys := range []table{
 		topKeys, vaultKeys, retryKeys, apiProxyKeys, cacheKeys, ruleKeys, persistKeys, listenerKeys, controlKeys, autoAuthKeys, methodKeys, sinkKeys, fileSinkKeys, telemetryKeys,

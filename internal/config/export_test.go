@@ -21,8 +21,8 @@ func tables() map[string]table {
 	return all
 }
 
-// Keys returns every key of the language with its path, sorted.
-func Keys() []string {
+// Written returns every key of the language with its path, sorted.
+func Written() []string {
 	var all []string
 	for path, keys := range tables() {
 		for key := range keys {
@@ -71,13 +71,6 @@ func joined(problems []Problem) string {
 		return ""
 	}
 	return (&Problems{Errors: problems}).Error()
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
 }
 
 // AsJSON writes an HCL text in the JSON form: every item is a list, and a label is a key one level down.

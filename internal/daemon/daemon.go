@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 
@@ -28,6 +27,10 @@ type Options struct {
 	Ready func(Started)
 
 	Dumps <-chan io.Writer // each gets all metrics as text; it may be nil
+
+	Load   func() (*config.Config, error) // the configuration as it is now; nil when there is no file
+	Reload <-chan struct{}                // each asks for a reload; it may be nil. With room for one, those that come meanwhile are one
+	Logs   logs                           // what a reload changes about logging; it may be nil
 }
 
 // Started is what a daemon that is ready tells about itself.
@@ -67,11 +70,13 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	exit := p.watch(ctx)
+	r := p.newReloads(o, sockets, stop)
 	for i, ln := range sockets {
-		g.Go(func() error {
-			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], stop), settings(cfg.Listeners[i]), p.drain(), o.Log)
-		})
+		s := settings(cfg.Listeners[i])
+		s.Grace = p.drain
+		g.Go(func() error { return listener.Serve(ctx, ln, &r.doors[i], s, p.drain(), o.Log) })
 	}
+	g.Go(func() error { r.run(ctx, o.Reload); return nil })
 	g.Go(func() error { return p.upstream.Run(ctx) })
 	g.Go(func() error { return p.whenOpen(ctx, func(ctx context.Context) error { return p.clock().Run(ctx) }) })
 	g.Go(func() error { return p.whenOpen(ctx, p.journal.run) })
@@ -116,7 +121,7 @@ func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
 }
 
 // listen binds every listener of the configuration, or none.
-func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) {
+func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err error) {
 	for _, l := range p.cfg.Listeners {
 		ln, err := listener.Open(ctx, settings(l))
 		if err != nil {
@@ -136,7 +141,7 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 
 // announce waits for the first token of every login and tells that the daemon is ready. With the tokens of the last run it is so at once: hits need no
 // Vault (hashicorp/vault#28305).
-func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
+func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error {
 	p.notify.Status("listening, not logged in yet")
 	resuming, err := p.awaitLogins(ctx)
 	if err != nil {
@@ -162,7 +167,7 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 }
 
 // handler is the router of one listener.
-func (p *parts) handler(l config.Listener, stop func()) http.Handler {
+func (p *parts) handler(cfg *config.Config, l config.Listener, stop func()) http.Handler {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
 		Vault: p.upstream.Address(), Ready: p.readiness,
@@ -180,11 +185,11 @@ func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 		RequireRequestHeader: l.RequireRequestHeader,
 		EnableQuit:           l.EnableQuit,
 		EnableReauth:         l.EnableReauth,
-		CacheOff:             p.cfg.Cache == nil,
+		CacheOff:             cfg.Cache == nil,
 		MaxRequestSize:       l.MaxRequestSize,
 		MaxConcurrent:        l.MaxConcurrent,
-		PrependNamespace:     vault.Namespace(p.cfg.APIProxy.PrependNamespace),
-		TokenUse:             tokenUse[p.cfg.APIProxy.UseAutoAuthToken],
+		PrependNamespace:     vault.Namespace(cfg.APIProxy.PrependNamespace),
+		TokenUse:             tokenUse[cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
 	})
 }
@@ -197,7 +202,7 @@ func place(at config.Pos) string {
 	return at.String() + ": "
 }
 
-func closeAll(sockets []net.Listener) {
+func closeAll(sockets []*listener.Socket) {
 	for _, ln := range sockets {
 		_ = ln.Close() // nothing was accepted on it
 	}

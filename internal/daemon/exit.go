@@ -29,16 +29,19 @@ func (p *parts) watch(ctx context.Context) *exit {
 // drain is how long requests under way may take: all of shutdown_timeout, or two thirds when there is something to be done after them.
 func (p *parts) drain() time.Duration {
 	if p.revokes() {
-		return p.cfg.ShutdownTimeout / 3 * 2
+		return p.now.Load().ShutdownTimeout / 3 * 2
 	}
-	return p.cfg.ShutdownTimeout
+	return p.now.Load().ShutdownTimeout
 }
 
 func (p *parts) revokes() bool {
 	return p.revokesAll() || slices.ContainsFunc(p.logins, (*login).revokes)
 }
 
-func (p *parts) revokesAll() bool { return p.cfg.Cache != nil && p.cfg.Cache.RevokeOnExit }
+func (p *parts) revokesAll() bool {
+	c := p.now.Load().Cache
+	return c != nil && c.RevokeOnExit
+}
 
 // revokes reports whether the login's token ends with the process.
 func (l *login) revokes() bool { return l.stanza != nil && l.stanza.RevokeOnExit }
@@ -54,7 +57,7 @@ func (e *exit) finish(why error) {
 	if asked := e.asked.Load(); asked != 0 { // else it was so short ago that nobody has noted it yet
 		begun = time.Unix(0, asked)
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(p.cfg.ShutdownTimeout))
+	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(p.now.Load().ShutdownTimeout))
 	defer cancel()
 	if p.revokesAll() {
 		revoked, failed := p.index.RevokeAll(ctx, p.upstream, p.log, p.ownsToken)

@@ -5,6 +5,9 @@ import (
 	"log/slog"
 )
 
+// Verdicts say of each key of the configuration whether a reload puts it to use.
+var Verdicts = verdicts
+
 // FeedWatchdog feeds the watchdog of the environment with a check of a test's own.
 func FeedWatchdog(ctx context.Context, log *slog.Logger, works func()) {
 	newNotifier(log).feed(ctx, works)

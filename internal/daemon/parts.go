@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"leasehold/internal/cache"
@@ -24,6 +26,7 @@ import (
 
 // parts are what a daemon is made of, in dependency order.
 type parts struct {
+	now   atomic.Pointer[config.Config] // what holds: cfg with what reloads have changed
 	cfg   *config.Config
 	log   *slog.Logger
 	ready func(Started)
@@ -43,7 +46,9 @@ type parts struct {
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
 	cache  *cache.Cache
-	failed chan error // capacity 1: what ends the daemon although no part has ended
+	renews *lease.Clock // nil until there is a cache
+	tuning sync.Mutex   // held while what now says is put into cache and renews, which a login may be making
+	failed chan error   // capacity 1: what ends the daemon although no part has ended
 }
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
@@ -57,17 +62,9 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 }
 
 func (p *parts) build(o Options) (err error) {
+	p.now.Store(p.cfg)
 	v := p.cfg.Vault
-	p.vaultSettings = upstream.Settings{
-		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
-		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries, IgnoreEnv: config.VaultVariables,
-		Product: "Leasehold/" + o.Version, Log: o.Log,
-		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
-		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
-		Consistency: consistency[p.cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[p.cfg.APIProxy.XForwardedFor],
-		Proxying: upstream.Connections(p.cfg.Connections.Proxying), AutoAuth: upstream.Connections(p.cfg.Connections.AutoAuth),
-		Reached: func() { p.logins.vaultAnswers() },
-	}
+	p.vaultSettings = p.upstreamSettings(p.cfg, o.Version)
 	p.upstream, err = upstream.New(p.vaultSettings)
 	if err != nil {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
@@ -95,12 +92,27 @@ func (p *parts) build(o Options) (err error) {
 	return p.openCache()
 }
 
+// upstreamSettings are what a configuration says of Vault.
+func (p *parts) upstreamSettings(cfg *config.Config, version string) upstream.Settings {
+	v := cfg.Vault
+	return upstream.Settings{
+		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
+		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
+		Product: "Leasehold/" + version, Log: p.log, IgnoreEnv: config.VaultVariables,
+		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
+		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
+		Consistency: consistency[cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[cfg.APIProxy.XForwardedFor],
+		Proxying: upstream.Connections(cfg.Connections.Proxying), AutoAuth: upstream.Connections(cfg.Connections.AutoAuth),
+		Reached: func() { p.logins.vaultAnswers() },
+	}
+}
+
 // openCache is the last step of build. It waits for the state file, whose secret is part of the hashes that requests are found by.
 func (p *parts) openCache() (err error) {
-	options := cache.Options{Off: p.cfg.Cache == nil, KeySecret: p.journal.secret()}
-	if c := p.cfg.Cache; c != nil {
-		options.ReplayTTL, options.MaxEntrySize = !c.ReportRemainingTTL, c.MaxEntrySize
-	}
+	p.tuning.Lock()
+	defer p.tuning.Unlock()
+	options := cacheOptions(p.now.Load())
+	options.KeySecret = p.journal.secret()
 	if len(p.logins) == 0 { // none in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
@@ -110,6 +122,22 @@ func (p *parts) openCache() (err error) {
 		close(p.opened)
 	}
 	return err
+}
+
+func cacheOptions(cfg *config.Config) cache.Options {
+	c := cfg.Cache
+	if c == nil {
+		return cache.Options{Off: true}
+	}
+	return cache.Options{ReplayTTL: !c.ReportRemainingTTL, MaxEntrySize: c.MaxEntrySize}
+}
+
+// indexOptions are what a configuration says of the index, and a reload may change.
+func indexOptions(cfg *config.Config) (o lease.Options) {
+	if c := cfg.Cache; c != nil {
+		o.MaxBytes, o.MaxEntries, o.RenewAt, o.Rules = c.MaxSize, c.MaxEntries, c.RenewAt, rules(c)
+	}
+	return o
 }
 
 // fail ends the daemon.
@@ -131,16 +159,14 @@ func (p *parts) whenOpen(ctx context.Context, f func(context.Context) error) err
 }
 
 func (p *parts) newIndex() *lease.Index {
-	o := lease.Options{Log: p.log, OnFull: func(first bool) {
+	o := indexOptions(p.cfg)
+	o.Log, o.OnFull = p.log, func(first bool) {
 		p.meters.Full()
 		if first {
 			entries, size, _ := p.index.Stats()
 			p.log.Warn("the cache is full: new leases pass through without being kept; raise max_size or max_entries",
 				slog.Int("entries", entries), slog.Int64("bytes", size))
 		}
-	}}
-	if c := p.cfg.Cache; c != nil {
-		o.MaxBytes, o.MaxEntries, o.RenewAt, o.Rules = c.MaxSize, c.MaxEntries, c.RenewAt, rules(c)
 	}
 	o.AutoAuthPaths = map[vault.AutoAuthName]string{}
 	for _, a := range p.cfg.AutoAuths {
@@ -168,10 +194,13 @@ func rules(c *config.Cache) []lease.Rule {
 // clock renews what the index holds.
 func (p *parts) clock() *lease.Clock {
 	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate}
-	if p.cfg.Cache != nil {
-		o.RenewRate = p.cfg.Cache.RenewRate
+	p.tuning.Lock()
+	defer p.tuning.Unlock()
+	if c := p.now.Load().Cache; c != nil {
+		o.RenewRate = c.RenewRate
 	}
-	return lease.NewClock(p.index, p.upstream, p.log, o)
+	p.renews = lease.NewClock(p.index, p.upstream, p.log, o)
+	return p.renews
 }
 
 // close ends what build began, whole or in part.

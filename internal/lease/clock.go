@@ -53,11 +53,18 @@ func NewClock(index *Index, client renewClient, log *slog.Logger, o ClockOptions
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Clock{index: index, vault: client, log: log, opt: o, limit: rate.NewLimiter(rate.Inf, 0)}
-	if o.RenewRate > 0 {
-		c.limit = rate.NewLimiter(rate.Limit(o.RenewRate), 1)
-	}
+	c := &Clock{index: index, vault: client, log: log, opt: o, limit: rate.NewLimiter(rate.Inf, 1)}
+	c.SetRenewRate(o.RenewRate)
 	return c
+}
+
+// SetRenewRate bounds renewals from the next one on: so many a second; 0 means no limit.
+func (c *Clock) SetRenewRate(perSecond float64) {
+	if perSecond <= 0 {
+		c.limit.SetLimit(rate.Inf)
+		return
+	}
+	c.limit.SetLimit(rate.Limit(perSecond))
 }
 
 // Run renews what is due and drops what has ended, until ctx ends.

@@ -39,8 +39,8 @@ type Options struct {
 // Index owns all entries: by key, by lease id, by token, by accessor, and the tree of tokens. Removal is synchronous and takes the
 // whole subtree. It makes no network call and is safe for concurrent use; a hit takes one shard's read lock.
 type Index struct {
-	opt   Options
-	rules []Rule // the last matches everything
+	opt   Options                // what Tune may change is guarded by mu
+	rules atomic.Pointer[[]Rule] // the last matches everything
 
 	mu         sync.Mutex // guards everything below but the shards, which it is taken before
 	tokens     map[vault.TokenID]*node
@@ -70,6 +70,27 @@ type shard struct {
 
 // NewIndex returns an empty index.
 func NewIndex(opt Options) *Index {
+	x := &Index{
+		opt:        opt,
+		renewing:   map[*Entry]context.CancelFunc{},
+		tokens:     map[vault.TokenID]*node{},
+		byAccessor: map[vault.Accessor]*node{},
+		byLease:    map[vault.LeaseID]*Entry{},
+		namespaces: map[vault.Namespace]bool{},
+		auto:       map[vault.AutoAuthName]*node{},
+		ledger:     ledger{changes: map[recordID]change{}, doubts: map[recordID]*doubt{}, turn: make(chan struct{}, 1), behind: make(chan struct{}, 1)},
+		wake:       make(chan struct{}, 1),
+	}
+	x.Tune(opt)
+	for i := range x.shard {
+		x.shard[i].byKey = map[Key]*Entry{}
+	}
+	return x
+}
+
+// Tune puts the limits, RenewAt and the rules of opt to use, and nothing else of it. What is held stays, even when it is more than a new limit allows:
+// leases are never forgotten, so that only growth stops. It keeps its rule, and a renewal that is planned its time; the next one follows RenewAt.
+func (x *Index) Tune(opt Options) {
 	switch {
 	case opt.MaxBytes == 0:
 		opt.MaxBytes = DefaultMaxBytes
@@ -82,25 +103,15 @@ func NewIndex(opt Options) *Index {
 	if opt.RenewAt == 0 {
 		opt.RenewAt = DefaultRenewAt
 	}
-	x := &Index{
-		opt:        opt,
-		rules:      slices.Clone(opt.Rules),
-		renewing:   map[*Entry]context.CancelFunc{},
-		tokens:     map[vault.TokenID]*node{},
-		byAccessor: map[vault.Accessor]*node{},
-		byLease:    map[vault.LeaseID]*Entry{},
-		namespaces: map[vault.Namespace]bool{},
-		auto:       map[vault.AutoAuthName]*node{},
-		ledger:     ledger{changes: map[recordID]change{}, doubts: map[recordID]*doubt{}, turn: make(chan struct{}, 1), behind: make(chan struct{}, 1)},
-		wake:       make(chan struct{}, 1),
+	rules := slices.Clone(opt.Rules)
+	if n := len(rules); n == 0 || rules[n-1].Path != "" {
+		rules = append(rules, Rule{ReplaceBefore: DefaultReplaceBefore})
 	}
-	if n := len(x.rules); n == 0 || x.rules[n-1].Path != "" {
-		x.rules = append(x.rules, Rule{ReplaceBefore: DefaultReplaceBefore})
-	}
-	for i := range x.shard {
-		x.shard[i].byKey = map[Key]*Entry{}
-	}
-	return x
+	x.rules.Store(&rules)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.opt.MaxBytes, x.opt.MaxEntries, x.opt.RenewAt = opt.MaxBytes, opt.MaxEntries, opt.RenewAt
+	x.full = false // said again when it is so under the new limits
 }
 
 func (x *Index) shardOf(k *Key) *shard { return &x.shard[binary.LittleEndian.Uint64(k[:8])%shards] }
@@ -139,7 +150,8 @@ type Offer struct {
 func (x *Index) Keep(o Offer) (*Entry, Verdict) {
 	var s *Secret
 	if o.Rule == nil {
-		o.Rule = &x.rules[len(x.rules)-1]
+		rules := *x.rules.Load()
+		o.Rule = &rules[len(rules)-1]
 	}
 	if !o.Rule.NonRenewable && !MayHold(o.Answer.Body) {
 		return nil, NotRenewable

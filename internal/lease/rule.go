@@ -23,19 +23,21 @@ const DefaultReplaceBefore = 0.1
 
 // RuleOf returns the first rule that matches a path, which is the decoded URL path, in the namespace of its header.
 func (x *Index) RuleOf(ns vault.Namespace, urlPath string) *Rule {
-	if len(x.rules) == 1 {
-		return &x.rules[0] // matches everything: the common case costs no more than this
+	rules := *x.rules.Load()
+	if len(rules) == 1 {
+		return &rules[0] // matches everything: the common case costs no more than this
 	}
 	return x.ruleOf(FullPath(ns, urlPath))
 }
 
 func (x *Index) ruleOf(path string) *Rule {
-	for i := range x.rules {
-		if x.rules[i].matches(path) {
-			return &x.rules[i]
+	rules := *x.rules.Load()
+	for i := range rules {
+		if rules[i].matches(path) {
+			return &rules[i]
 		}
 	}
-	return &x.rules[len(x.rules)-1] // not reached: the last one matches everything
+	return &rules[len(rules)-1] // not reached: the last one matches everything
 }
 
 func (r *Rule) matches(path string) bool {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
@@ -23,17 +22,17 @@ const keepAlive = 3 * time.Minute
 
 // Settings are those of one listener "tcp".
 type Settings struct {
-	Address           string        // host:port; port 0 takes a free one
-	CertFile, KeyFile string        // PEM; both empty serves plain HTTP
-	ReadHeaderTimeout time.Duration // 0 means ReadTimeout
-	ReadTimeout       time.Duration // for each 64 KiB of a request's body; 0 means no limit
-	WriteTimeout      time.Duration // for a whole answer; 0 means no limit
-	IdleTimeout       time.Duration // between requests; 0 means ReadTimeout
-	MaxHeaderSize     int           // bytes of a request's line and headers, 431 beyond; 0 means 1 MiB
+	Address           string               // host:port; port 0 takes a free one
+	CertFile, KeyFile string               // PEM; both empty serves plain HTTP
+	ReadHeaderTimeout time.Duration        // 0 means ReadTimeout
+	ReadTimeout       time.Duration        // for each 64 KiB of a request's body; 0 means no limit
+	WriteTimeout      time.Duration        // for a whole answer; 0 means no limit
+	IdleTimeout       time.Duration        // between requests; 0 means ReadTimeout
+	Grace             func() time.Duration // asked when the stop begins, instead of Serve's grace; nil for that
+	MaxHeaderSize     int                  // bytes of a request's line and headers, 431 beyond; 0 means 1 MiB
 }
 
-// Open binds the socket. Nothing is accepted before Serve.
-func Open(ctx context.Context, s Settings) (net.Listener, error) {
+func bind(ctx context.Context, s Settings) (net.Listener, error) {
 	config := net.ListenConfig{KeepAlive: keepAlive}
 	ln, err := config.Listen(ctx, network(s.Address), s.Address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -42,17 +41,7 @@ func Open(ctx context.Context, s Settings) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener: cannot listen on %s: %w; choose an address of this machine", s.Address, err)
 	}
-	if s.CertFile == "" {
-		return ln, nil
-	}
-	pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
-	if err != nil {
-		_ = ln.Close()
-		return nil, fmt.Errorf("listener: error loading TLS cert: %w; tls_cert_file and tls_key_file must be a PEM pair without passphrase", err)
-	}
-	return tls.NewListener(ln, &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"},
-	}), nil
+	return ln, nil
 }
 
 // network keeps an IPv4 address to IPv4: 0.0.0.0 must not open the machine's IPv6 side as well.
@@ -82,6 +71,9 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, gra
 	})
 	g.Go(func() error {
 		<-ended.Done() // ctx is over by now, so draining needs a deadline of its own
+		if s.Grace != nil {
+			grace = s.Grace()
+		}
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
 		if err := srv.Shutdown(drain); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -36,6 +37,8 @@ type Meters struct {
 	renewals, renewalsFailed     atomic.Int64
 	abandoned, refused           atomic.Int64
 	full                         atomic.Int64
+	reloads, reloadsFailed       atomic.Int64
+	reloaded                     atomic.Int64 // Unix seconds
 
 	restored                               atomic.Int64
 	expired, orphaned, unreadable, revoked atomic.Int64 // not restored
@@ -83,7 +86,8 @@ func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 	}
 	for name, count := range map[string]*atomic.Int64{
 		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
-		"leasehold.cache.full":         &m.full,
+		"leasehold.cache.full": &m.full,
+		"leasehold.reloads":    &m.reloads, "leasehold.reloads.failed": &m.reloadsFailed,
 		"leasehold.requests.abandoned": &m.abandoned, "leasehold.requests.refused": &m.refused,
 	} {
 		if err := counter(meter, name, count); err != nil {
@@ -91,6 +95,8 @@ func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 		}
 	}
 	for name, read := range map[string]func() int64{
+		"leasehold.reload.last.success": m.reloaded.Load,
+
 		"leasehold.cache.entries": func() int64 { n, _, _ := holdings.Stats(); return int64(n) },
 		"leasehold.cache.bytes":   func() int64 { _, n, _ := holdings.Stats(); return n },
 		"leasehold.cache.tokens":  func() int64 { _, _, n := holdings.Stats(); return int64(n) },
@@ -214,6 +220,16 @@ func (m *Meters) AuthSuccess() { m.authSuccess.Add(1) }
 
 // AuthFailure counts a login or renewal of the auto-auth token that failed.
 func (m *Meters) AuthFailure() { m.authFailure.Add(1) }
+
+// Reloaded counts a reload of the configuration by how it ended, and notes when one last succeeded.
+func (m *Meters) Reloaded(ok bool, at time.Time) {
+	if !ok {
+		m.reloadsFailed.Add(1)
+		return
+	}
+	m.reloads.Add(1)
+	m.reloaded.Store(at.Unix())
+}
 
 // Authenticated says whether an auto-auth token is held, by every login if there are several.
 func (m *Meters) Authenticated(held bool) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -74,6 +75,7 @@ var (
 		"leasehold_state_pending": "gauge", "leasehold_state_failing": "gauge",
 		"leasehold_restore_entries": "gauge", "leasehold_restore_expired": "gauge", "leasehold_restore_orphaned": "gauge", "leasehold_restore_unreadable": "gauge",
 		"leasehold_restore_revoked": "gauge",
+		"leasehold_reloads":         "counter", "leasehold_reloads_failed": "counter", "leasehold_reload_last_success": "gauge",
 	}
 )
 
@@ -114,6 +116,8 @@ func TestCounts(t *testing.T) {
 		"failed login":          {(*telemetry.Meters).AuthFailure, []string{"auth_failure"}, ""},
 		"token held":            {func(m *telemetry.Meters) { m.Authenticated(true) }, []string{"authenticated"}, ""},
 		"token lost":            {func(m *telemetry.Meters) { m.Authenticated(true); m.Authenticated(false) }, nil, ""},
+		"reload":                {func(m *telemetry.Meters) { m.Reloaded(true, time.Unix(0, 0)) }, nil, "leasehold_reloads"},
+		"reload that failed":    {func(m *telemetry.Meters) { m.Reloaded(false, time.Time{}) }, nil, "leasehold_reloads_failed"},
 		"renewal":               {func(m *telemetry.Meters) { m.Renewal(true) }, nil, "leasehold_renewals"},
 		"renewal that failed":   {func(m *telemetry.Meters) { m.Renewal(false) }, nil, "leasehold_renewals_failed"},
 		"nothing has happened ": {func(*telemetry.Meters) {}, nil, ""},

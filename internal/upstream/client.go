@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -17,14 +18,15 @@ import (
 
 // Client talks to one Vault, at one address or several. It is safe for concurrent use.
 type Client struct {
-	settings      Settings
-	nodes         *nodes
-	limiter       *rate.Limiter // VAULT_RATE_LIMIT, shared by everything that leaves; nil is no limit
-	timeout       time.Duration // VAULT_CLIENT_TIMEOUT: from a request's arrival to the headers of its answer, retries included
-	retries       int
-	userAgent     string
-	passRedirects bool   // all of them
-	tlsStamp      string // of the files that the pools were made from; Run's own
+	terms       atomic.Pointer[terms]
+	nodes       *nodes
+	limiter     *rate.Limiter // VAULT_RATE_LIMIT, shared by everything that leaves; nil is no limit
+	timeout     time.Duration // VAULT_CLIENT_TIMEOUT: from a request's arrival to the headers of its answer, retries included
+	userAgent   string
+	noRedirects bool // VAULT_DISABLE_REDIRECTS
+
+	reload   sync.Mutex // guards tlsStamp, and keeps replacements of pools and terms in order
+	tlsStamp string     // of the files that the pools were made from
 
 	buffers  bufferPool
 	kept     memory // of all uploads
@@ -37,7 +39,6 @@ type Client struct {
 // New reads Vault's environment variables over s and makes a client. It opens no connection. Its errors are one sentence for the operator.
 func New(s Settings) (*Client, error) {
 	c := &Client{
-		settings:  s,
 		userAgent: fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
 		log:       s.Log,
 		errorLog:  slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
@@ -58,11 +59,16 @@ func New(s Settings) (*Client, error) {
 			return nil, err
 		}
 		list = append(list, n)
-		c.limiter, c.timeout, c.retries = cfg.Limiter, cfg.Timeout, cfg.MaxRetries
-		c.passRedirects = s.PassRedirects || cfg.DisableRedirects
+		c.limiter, c.timeout = cfg.Limiter, cfg.Timeout
+		c.noRedirects = cfg.DisableRedirects
 	}
 	c.nodes = newNodes(list, s.Log)
 	c.nodes.reached = s.Reached
+	t, err := c.termsOf(s)
+	if err != nil {
+		return nil, err
+	}
+	c.terms.Store(t)
 	return c, nil
 }
 
@@ -83,7 +89,8 @@ func (c *Client) CloseIdleConnections() {
 // namespace, and nothing read from the files of the user's command line. VAULT_HEADERS and VAULT_RATE_LIMIT apply to it.
 func (c *Client) API() (*api.Client, error) {
 	preferred := c.nodes.list[0]
-	cfg, _, err := c.settings.vaultConfig(c.settings.AutoAuth, preferred.origin.String())
+	settings := &c.terms.Load().Settings
+	cfg, _, err := settings.vaultConfig(settings.AutoAuth, preferred.origin.String())
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (s *states) learn(indexes []string) {
 
 // require makes Vault answer only from a node that has seen what earlier answers told of.
 func (x *exchange) require(h http.Header) {
-	mode := x.client.settings.Consistency
+	mode := x.terms.Consistency
 	if mode == ConsistencyNever || len(h[api.HeaderIndex])+len(h[api.HeaderForward])+len(h[api.HeaderInconsistent]) > 0 {
 		return
 	}
@@ -68,5 +68,5 @@ func (x *exchange) require(h http.Header) {
 
 // answers412 reports whether a 412 is for the client.
 func (x *exchange) answers412() bool {
-	return x.consistent && x.client.settings.Consistency == ConsistencyFail
+	return x.consistent && x.terms.Consistency == ConsistencyFail
 }

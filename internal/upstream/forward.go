@@ -40,7 +40,7 @@ func (c *Client) Forward(w http.ResponseWriter, r *http.Request, id vault.Identi
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	x := &exchange{client: c, id: id, inspect: inspect, header: w.Header(), deadline: time.Now().Add(c.timeout)}
+	x := &exchange{client: c, terms: c.terms.Load(), id: id, inspect: inspect, header: w.Header(), deadline: time.Now().Add(c.timeout)}
 	x.timer = time.AfterFunc(c.timeout, func() {
 		if !x.answered.Load() {
 			cancel(fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded))
@@ -62,6 +62,7 @@ func (c *Client) Forward(w http.ResponseWriter, r *http.Request, id vault.Identi
 // exchange is one request on its way to Vault and its answer on the way back. httputil.ReverseProxy calls the methods in their order here.
 type exchange struct {
 	client   *Client
+	terms    *terms // those that held when it began: a reload is for requests that come later
 	proxy    httputil.ReverseProxy
 	id       vault.Identity
 	inspect  func(*http.Response) error
@@ -125,7 +126,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	if len(in["Connection"]) > 0 {
 		keepEndToEnd(h, in)
 	}
-	x.client.settings.ForwardedFor.set(h, p.In.RemoteAddr)
+	x.terms.ForwardedFor.set(h, p.In.RemoteAddr)
 	x.require(h)
 	hideIdempotencyKey(h)
 	h["User-Agent"] = []string{x.client.agentFor(in.Get("User-Agent"))}

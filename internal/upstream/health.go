@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -29,12 +28,10 @@ const (
 // Run looks after the nodes until ctx ends: it checks each of several addresses, looks for a Vault that cannot be reached, and reads TLS files
 // again when they have changed. Without it, a circuit breaker that has opened stays open. It returns nil.
 func (c *Client) Run(ctx context.Context) error {
-	var checks, probes, files <-chan time.Time
+	var checks, probes <-chan time.Time
+	files := time.Tick(lookEvery) // also without files: a reload may name some
 	if len(c.nodes.list) > 1 {
-		checks = time.Tick(cmp.Or(c.settings.HealthInterval, defaultHealthInterval))
-	}
-	if c.tlsStamp != "" {
-		files = time.Tick(lookEvery)
+		checks = time.Tick(cmp.Or(c.terms.Load().HealthInterval, defaultHealthInterval))
 	}
 	for {
 		select {
@@ -87,28 +84,6 @@ func (c *Client) health(ctx context.Context, n *node) level {
 		return unable
 	}
 	return steady
-}
-
-// reloadTLS makes new pools when a file has changed. When it cannot be used, the old ones stay.
-func (c *Client) reloadTLS() {
-	stamp := c.settings.tlsStamp()
-	if stamp == c.tlsStamp {
-		return
-	}
-	c.tlsStamp = stamp
-	var fresh []*pools
-	for _, address := range c.settings.addresses() {
-		p, err := c.settings.pools(address)
-		if err != nil {
-			c.log.Warn("the TLS files for Vault have changed and cannot be used; going on with what they were", slog.Any("error", err))
-			return
-		}
-		fresh = append(fresh, p)
-	}
-	for i, n := range c.nodes.list {
-		n.pools.Swap(fresh[i]).close()
-	}
-	c.log.Info("the TLS files for Vault were read again")
 }
 
 // tlsStamp changes when one of the TLS files does; "" when there are none.

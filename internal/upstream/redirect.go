@@ -76,7 +76,7 @@ func (x *exchange) redirectedTo(resp *http.Response, at *node) *node {
 	default:
 		return nil
 	}
-	if x.client.passRedirects || resp.Request == nil {
+	if x.terms.passRedirects || resp.Request == nil {
 		return nil
 	}
 	from := resp.Request.URL
@@ -127,7 +127,7 @@ func (c *Client) nodeAt(u *url.URL, from *node) *node {
 		return nil
 	}
 	near := func(n *node) bool { return !n.overSocket() && related(n.origin.Hostname(), u.Hostname()) }
-	if !slices.ContainsFunc(c.nodes.list, near) && !c.settings.trusts(u) {
+	if !slices.ContainsFunc(c.nodes.list, near) && !c.terms.Load().trusts(u) {
 		return nil
 	}
 	n := &node{origin: url.URL{Scheme: u.Scheme, Host: u.Host}, pools: from.pools}

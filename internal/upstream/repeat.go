@@ -104,7 +104,7 @@ func (x *exchange) fateOf(r *http.Request, resp *http.Response, err error) fate 
 func (x *exchange) mayRepeat(f fate) bool {
 	switch f {
 	case untouched:
-		return x.risk != writing || !x.client.settings.Retry.SafeOnly
+		return x.risk != writing || !x.terms.Retry.SafeOnly
 	case failed:
 		return x.risk != writing
 	case unknown:

@@ -37,7 +37,7 @@ func (x *exchange) prepare(r *http.Request) *http.Request {
 		}
 		return r
 	}
-	x.upload = newUpload(r.Body, x.client.settings.Retry.limit(r.ContentLength), &x.client.kept, x.extend)
+	x.upload = newUpload(r.Body, x.terms.Retry.limit(r.ContentLength), &x.client.kept, x.extend)
 	x.getBody = x.upload.next
 	body, _ := x.upload.next() // nothing was read yet
 	r = withBody(r, body)

@@ -50,14 +50,14 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	x.risk = riskOf(r, x.target)
 	r = x.prepare(r)
 	defer x.upload.settle()
-	maxWait := cmp.Or(x.client.settings.Retry.MaxWait, defaultMaxWait)
+	maxWait := cmp.Or(x.terms.Retry.MaxWait, defaultMaxWait)
 	var waited time.Duration
 	for n := 1; ; n++ {
 		resp, err := x.once(r)
 		if broken := x.upload.failure(); err != nil && broken != nil {
 			return nil, uploadError(broken)
 		}
-		if n > x.client.retries || !x.mayRepeat(x.fateOf(r, resp, err)) {
+		if n > x.terms.retries || !x.mayRepeat(x.fateOf(r, resp, err)) {
 			return resp, err
 		}
 		wait := pause(n, resp)
