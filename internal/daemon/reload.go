@@ -94,11 +94,12 @@ func (r *reloads) once() {
 	}
 	changed, waiting := r.tell(config.Diff(now, next))
 	r.meters.Reloaded(true, time.Now())
-	outcome := "reloaded"
+	log := r.log.With(slog.Int("changed", changed), slog.Int("files_read", read), slog.Int("need_restart", waiting), slog.Duration("took", time.Since(began)))
 	if changed+read == 0 {
-		outcome = "reloaded: nothing has changed"
+		log.Info("reloaded: nothing has changed")
+		return
 	}
-	r.log.Info(outcome, slog.Int("changed", changed), slog.Int("files_read", read), slog.Int("need_restart", waiting), slog.Duration("took", time.Since(began)))
+	log.Info("reloaded")
 }
 
 // reopenLog comes first and counts whatever the files say: a logrotate has moved the log, and must not lose what comes now.
