@@ -278,7 +278,7 @@ func shown(key string, v reflect.Value) string {
 		return fmt.Sprint(v.Interface())
 	case reflect.String:
 		if showable[key] {
-			return strconv.Quote(v.String())
+			return v.String()
 		}
 	case reflect.Slice:
 		if showable[key] && v.Type().Elem().Kind() == reflect.String {

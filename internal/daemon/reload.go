@@ -97,9 +97,9 @@ func (r *reloads) once() {
 	log := r.log.With(slog.Int("changed", changed), slog.Int("files_read", read), slog.Int("need_restart", waiting), slog.Duration("took", time.Since(began)))
 	if changed+read == 0 {
 		log.Info("reloaded: nothing has changed")
-	} else {
-		log.Info("reloaded")
+		return
 	}
+	log.Info("reloaded")
 }
 
 // reopenLog comes first and counts whatever the files say: a logrotate has moved the log, and must not lose what comes now.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -328,5 +329,20 @@ func TestReloadWithoutAFile(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "there is no configuration file") {
 		t.Errorf("log: %s", log)
+	}
+}
+
+// No reload leaves anything behind that runs.
+func TestManyReloads(t *testing.T) {
+	server := vaulttest.NewServer(t)
+	hcl := fmt.Sprintf("vault { address = %q }\n", server.URL) + listenerAndCache
+	r := startReloading(t, hcl)
+	r.to(t, hcl)
+	before := runtime.NumGoroutine()
+	for n := range 100 {
+		r.to(t, fmt.Sprintf("log_level = %q\n", []string{"debug", "info"}[n%2])+strings.Replace(hcl, "vault {", fmt.Sprintf("vault {\n tls_server_name = \"x%d\"\n", n), 1))
+	}
+	if after := runtime.NumGoroutine(); after > before {
+		t.Errorf("%d goroutines after 100 reloads, %d before", after, before)
 	}
 }
