@@ -21,6 +21,7 @@ type flags struct {
 	strict, ignoreUnsupported bool
 	vault                     config.VaultFlags
 	idle                      []string
+	combineLogs               bool
 }
 
 func (f flags) options() config.Options {
@@ -48,6 +49,8 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 	}
 	set.BoolVar(&f.ignoreUnsupported, "ignore-unsupported", false, "ignore template, env_template and exec")
 	set.BoolVar(&f.verifyOnly, "test-verify-only", false, "check the configuration and exit")
+	set.BoolVar(&f.combineLogs, "combine-logs", false, "log to standard output")
+	set.Bool("disable-gated-logs", true, "accepted: logs are never held back")
 	note := f.vaultFlags(set)
 	if err := set.Parse(args); err != nil {
 		return f, errors.Join(errUsage, err)
@@ -87,8 +90,9 @@ func (f *flags) vaultFlags(set *flag.FlagSet) (note func(name string)) {
 	skip := set.Bool("tls-skip-verify", false, "do not verify Vault's certificate (VAULT_SKIP_VERIFY, vault.tls_skip_verify)")
 	namespace := set.String("namespace", "", "namespace for everything (VAULT_NAMESPACE)")
 	ns := set.String("ns", "", "as -namespace, and wins over it")
+	set.Var((*texts)(&f.vault.Headers), "header", "`NAME=VALUE`, repeatable: a header that logins carry")
 	idle := map[string]bool{}
-	for _, name := range []string{"agent-address", "header", "mfa", "wrap-ttl", "unlock-key"} {
+	for _, name := range []string{"agent-address", "mfa", "wrap-ttl", "unlock-key"} {
 		idle[name] = true
 		set.Func(name, "accepted, without effect", func(string) error { return nil })
 	}

@@ -52,7 +52,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(f.config) == 0 {
 		return exitCode(stderr, quick(ctx, f, stdout, stderr))
 	}
-	return exitCode(stderr, serve(ctx, f, stderr))
+	log := stderr
+	if f.combineLogs {
+		log = stdout
+	}
+	return exitCode(stderr, serve(ctx, f, log, stderr))
 }
 
 // protectMemory comes before any secret.
@@ -63,7 +67,7 @@ func protectMemory(stderr io.Writer) {
 }
 
 // serve runs the daemon of a configuration file.
-func serve(ctx context.Context, f flags, stderr io.Writer) error {
+func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
 	reload := watchReloads(ctx)
 	load := func() (*config.Config, error) { return config.Load(f.options()) }
 	cfg, err := load()
@@ -76,7 +80,7 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 		}
 		return err
 	}
-	logs, err := telemetry.OpenLogs(stderr, logSettings(cfg))
+	logs, err := telemetry.OpenLogs(logTo, logSettings(cfg))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -77,6 +78,7 @@ type Vault struct {
 
 	HealthInterval time.Duration // health_check_interval: between looks at each of several addresses; 5s by default
 	PassRedirects  bool          // pass_redirects: redirects of Vault go to the client
+	LoginHeaders   http.Header   // of -header: what logins carry beside their own; nil for nothing
 	RedirectHosts  []string      // redirect_hosts: where a redirect may lead beside the hosts and domains of the addresses; host, host:port or *.domain
 }
 

@@ -73,6 +73,7 @@ var fieldWords = map[string]string{
 	"Config.Connections": "disable_idle_connections/disable_keep_alives",
 
 	"Vault.HealthInterval":            "health_check_interval",
+	"Vault.LoginHeaders":              "", // of the command line, which stays as it is
 	"AutoAuth.Sinks":                  "sink",
 	"AutoAuth.ReauthOnNewCredentials": "enable_reauth_on_new_credentials",
 	"Method.Settings":                 "config",

@@ -2,8 +2,12 @@ package config
 
 import (
 	"cmp"
+	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // VaultFlags are the flags that say where Vault is. What is empty or nil was not given.
@@ -12,6 +16,7 @@ type VaultFlags struct {
 	Namespace                                                     string // -ns, else -namespace
 	TLSSkipVerify                                                 *bool
 	DisableRedirects                                              bool
+	Headers                                                       []string // name=value, of -header
 }
 
 // VaultVariables are the environment variables that Vault's fields hold already.
@@ -37,6 +42,26 @@ func (d *decoder) override(v *Vault, f VaultFlags) {
 	v.PassRedirects = v.PassRedirects || f.DisableRedirects
 	d.overrideAddress(v, f)
 	d.overrideVerify(v, f)
+	d.loginHeaders(v, f)
+}
+
+// loginHeaders reads -header. Values are not shown: they may be what a gateway before Vault asks for.
+func (d *decoder) loginHeaders(v *Vault, f VaultFlags) {
+	for _, text := range f.Headers {
+		name, value, ok := strings.Cut(text, "=")
+		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+		switch {
+		case !ok || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value):
+			d.fail(Problem{Stanza: "-header", Text: "this is no header", Remedy: "write for example -header=X-Tenant=a"})
+		case strings.HasPrefix(name, "X-Vault-"):
+			d.fail(Problem{Stanza: "-header", Text: fmt.Sprintf("%s is a header of Vault's own", clip(name)), Remedy: "choose a name that does not begin with X-Vault-"})
+		default:
+			if v.LoginHeaders == nil {
+				v.LoginHeaders = http.Header{}
+			}
+			v.LoginHeaders.Add(name, value)
+		}
+	}
 }
 
 // overrideAddress lets one address from outside take the place of all in the file.

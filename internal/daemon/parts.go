@@ -98,7 +98,7 @@ func (p *parts) upstreamSettings(cfg *config.Config, version string) upstream.Se
 	return upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
-		Product: "Leasehold/" + version, Log: p.log, IgnoreEnv: config.VaultVariables,
+		Product: "Leasehold/" + version, Log: p.log, IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[cfg.APIProxy.XForwardedFor],

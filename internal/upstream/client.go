@@ -103,6 +103,11 @@ func (c *Client) API() (*api.Client, error) {
 	}
 	client.ClearToken()
 	client.ClearNamespace()
+	for name, values := range settings.LoginHeaders {
+		for _, value := range values {
+			client.AddHeader(name, value)
+		}
+	}
 	client.AddHeader("User-Agent", c.userAgent)
 	// The library would wrap every answer for VAULT_WRAP_TTL, and a login with it.
 	client.SetWrappingLookupFunc(func(string, string) string { return "" })

@@ -184,7 +184,7 @@ func TestAPI(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	c := newClient(t, upstream.Settings{Address: back.URL, NumRetries: 3})
+	c := newClient(t, upstream.Settings{Address: back.URL, NumRetries: 3, LoginHeaders: http.Header{"X-Gate": {"b"}}})
 	client, err := c.API()
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +194,7 @@ func TestAPI(t *testing.T) {
 		t.Errorf("err = %v after %d tries, want the 503 at once: auto-auth has its own back-off", err, logins)
 	}
 	for k, want := range map[string]string{
-		"X-Vault-Token": "", "X-Vault-Namespace": "", "X-Vault-Wrap-Ttl": "", "X-Vault-Request": "true", "User-Agent": own(), "X-Tenant": "a",
+		"X-Vault-Token": "", "X-Vault-Namespace": "", "X-Vault-Wrap-Ttl": "", "X-Vault-Request": "true", "User-Agent": own(), "X-Tenant": "a", "X-Gate": "b",
 	} {
 		if got.Get(k) != want {
 			t.Errorf("%s = %q, want %q", k, got.Get(k), want)
@@ -202,6 +202,9 @@ func TestAPI(t *testing.T) {
 	}
 	if _, err := ask(t, c); err != nil {
 		t.Fatal(err)
+	}
+	if got.Get("X-Gate") != "" {
+		t.Error("a forwarded request carries the header of logins")
 	}
 	if len(remotes) != 2 {
 		t.Errorf("logins and forwarded requests came over %d connections, want one each (CFG-8)", len(remotes))
