@@ -21,7 +21,7 @@ func excerpt(text []byte, at Pos) string {
 	if line == "" {
 		return ""
 	}
-	trimmed := strings.TrimRight(line, ", \t\r\n")
+	trimmed := strings.TrimRight(line, ",} \t\r\n")
 	if openedHere.MatchString(trimmed) {
 		return trimmed
 	}

@@ -39,8 +39,9 @@ func TestReportShowsTheLine(t *testing.T) {
 		"exit_after_auth = \"perhaps\"  ":          `exit_after_auth = "perhaps"`,
 		`exit_after_auth = "perhaps" # hunter2`:    "exit_after_auth ...",
 		`vault { address = 5, x = "hunter2" }`:     "address ...",
+		`vault { address = 5 }`:                    "address = 5",
 		`vault { address = "http://u:hunter2@x" }`: "", // the place is the value's
-		`cache "x" { max_size = "a lot" }`:         "max_size ...",
+		`cache { max_size = "a lot" }`:             `max_size = "a lot"`,
 	} {
 		_, err := parse(tcp + line + "\n")
 		problems, ok := errors.AsType[*config.Problems](err)

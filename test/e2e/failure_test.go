@@ -45,7 +45,7 @@ func TestWrongCommandLine(t *testing.T) {
 		"unknown flag":  {[]string{"-cofnig=x"}, "-cofnig"},
 		"no flag":       {[]string{"proxy.hcl"}, "-config=FILE"},
 		"no token":      {nil, "VAULT_TOKEN"},
-		"a bad level":   {[]string{"-config=/dev/null", "-log-level=loud"}, "loud"},
+		"a bad level":   {[]string{"-config=" + minimal(t), "-log-level=loud"}, "loud"},
 		"two dashes":    {[]string{"--config=/nowhere/proxy.hcl"}, "/nowhere/proxy.hcl"},
 		"bad env value": {[]string{"-config=" + minimal(t)}, "VAULT_SKIP_VERIFY"},
 	} {
