@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 
@@ -116,7 +115,7 @@ func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
 }
 
 // listen binds every listener of the configuration, or none.
-func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) {
+func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err error) {
 	for _, l := range p.cfg.Listeners {
 		ln, err := listener.Open(ctx, settings(l))
 		if err != nil {
@@ -136,7 +135,7 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 
 // announce waits for the first token of every login and tells that the daemon is ready. With the tokens of the last run it is so at once: hits need no
 // Vault (hashicorp/vault#28305).
-func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
+func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error {
 	p.notify.Status("listening, not logged in yet")
 	resuming, err := p.awaitLogins(ctx)
 	if err != nil {
@@ -197,7 +196,7 @@ func place(at config.Pos) string {
 	return at.String() + ": "
 }
 
-func closeAll(sockets []net.Listener) {
+func closeAll(sockets []*listener.Socket) {
 	for _, ln := range sockets {
 		_ = ln.Close() // nothing was accepted on it
 	}
