@@ -229,12 +229,23 @@ type Persist struct {
 	TransitKey              string // "transit": the name of its key. Never empty there, and there is an auto_auth stanza
 }
 
-// Listener is one tcp listener.
+// Listener is one listener stanza.
 type Listener struct {
 	Pos                  Pos
-	Address              string // host:port, IP literals normalised; 127.0.0.1:8200 by default
+	Type                 string      // "tcp" or "unix"
+	Address              string      // tcp: host:port, IP literals normalised, templates evaluated; 127.0.0.1:8200 by default. unix: a path, or @name
+	SocketMode           os.FileMode // unix: permission bits; 0 leaves them to the umask
+	SocketUser           string      // unix: a name or a numeric id; "" means the process's own
+	SocketGroup          string      // as SocketUser
+	SystemdSocket        string      // systemd_socket: FileDescriptorName of the inherited socket; "" goes by the address
 	TLSDisable           bool
-	TLSCertFile          string // both files are given unless TLSDisable
+	TLSMinVersion        uint16   // of crypto/tls; TLS 1.2 by default
+	TLSMaxVersion        uint16   // at least TLSMinVersion; TLS 1.3 by default
+	TLSCipherSuites      []uint16 // of crypto/tls, up to TLS 1.2; nil means Go's
+	TLSClientCAFile      string   // "" means the system's roots
+	RequireClientCert    bool     // tls_require_and_verify_client_cert; never with the next
+	DisableClientCerts   bool     // tls_disable_client_certs
+	TLSCertFile          string   // both files are given unless TLSDisable
 	TLSKeyFile           string
 	AutoAuth             vault.AutoAuthName // of the stanza whose token is lent; there is one, unless it is ""
 	MetricsOnly          bool               // role = "metrics_only"
@@ -248,4 +259,5 @@ type Listener struct {
 	MaxRequestSize       int64         // bytes; 32 MiB by default, -1 means no limit
 	MaxHeaderSize        int64         // max_header_size: bytes of a request's line and headers; 1 MiB by default
 	MaxConcurrent        int           // max_concurrent_requests: 4096 by default, -1 means no limit
+	MaxDuration          time.Duration // max_request_duration; 0, the default, means no limit
 }

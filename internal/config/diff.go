@@ -86,6 +86,9 @@ var fieldWords = map[string]string{
 	"Listener.WriteTimeout":           "http_write_timeout",
 	"Listener.IdleTimeout":            "http_idle_timeout",
 	"Listener.MaxConcurrent":          "max_concurrent_requests",
+	"Listener.RequireClientCert":      "tls_require_and_verify_client_cert",
+	"Listener.DisableClientCerts":     "tls_disable_client_certs",
+	"Listener.MaxDuration":            "max_request_duration",
 }
 
 // wordOf is what a field is called in a file; "" for what is no setting.
@@ -250,6 +253,7 @@ var showable = map[string]bool{
 	"cache.persist.type": true, "cache.persist.path": true, "cache.persist.service_account_token_file": true, "cache.persist.key_file": true,
 	"cache.persist.credential": true, "cache.persist.key_env": true, "cache.persist.transit_mount": true, "cache.persist.transit_key": true,
 	"listener.address": true, "listener.tls_cert_file": true, "listener.tls_key_file": true, "listener.auto_auth": true,
+	"listener.type": true, "listener.socket_user": true, "listener.socket_group": true, "listener.systemd_socket": true, "listener.tls_client_ca_file": true,
 	"pid_file": true, "log_format": true,
 }
 

@@ -160,7 +160,7 @@ func TestWarnings(t *testing.T) {
 		},
 		"socket mode": {
 			"listener \"tcp\" {\ntls_disable = true\nsocket_mode = \"0600\"\n}\n",
-			`t.hcl:3: listener: socket_mode has no effect: only unix listeners have it, and they are not built yet; remove it`,
+			`t.hcl:3: listener: socket_mode has no effect: only unix listeners have it; remove it`,
 		},
 		"labels": {
 			"vault \"main\" {}\nlistener \"tcp\" \"two\" { tls_disable = true }\n",

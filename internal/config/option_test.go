@@ -87,9 +87,12 @@ var options = map[string]option{
 	"listener.max_request_size": amount("0"), "listener.max_header_size": amount("1048576"), "listener.max_concurrent_requests": number("4096"),
 	"listener.max_request_duration": period("0s"),
 	"listener.tls_min_version":      {`"tls12"`, "tls12", "tls12", `"1.2"`}, "listener.tls_max_version": {`"tls13"`, "tls13", "tls13", `"1.3"`},
-	"listener.tls_cipher_suites":                  {`""`, "", "", `5`},
-	"listener.tls_require_and_verify_client_cert": {`false`, "false", "false", `"yes"`},
-	"listener.tls_client_ca_file":                 textual(""), "listener.tls_disable_client_certs": truth("false"),
+	"listener.tls_cipher_suites": {`"x, y"`, "[x y]", "[]", `5`}, "listener.tls_require_and_verify_client_cert": truth("false"), "listener.systemd_socket": textual(""),
+	"listener.x_forwarded_for_authorized_addrs": {`"10.0.0.0/8,::1"`, "[10.0.0.0/8 ::1]", "[]", `"10.0.0.0/33"`}, "listener.x_forwarded_for_hop_skips": bounded("0"),
+	"listener.x_forwarded_for_reject_not_present": truth("true"), "listener.x_forwarded_for_reject_not_authorized": truth("true"),
+	"listener.x_forwarded_for_client_cert_header": textual(""), "listener.x_forwarded_for_client_cert_header_decoders": textual(""),
+	"listener.proxy_protocol_behavior": word("use_always", ""), "listener.proxy_protocol_authorized_addrs": {`["10.0.0.1"]`, "[10.0.0.1]", "[]", `"localhost"`},
+	"listener.tls_client_ca_file": textual(""), "listener.tls_disable_client_certs": truth("false"),
 	"listener.socket_mode": {`"0660"`, "{432 }", "{0 }", `"rw"`}, "listener.socket_user": textual(""), "listener.socket_group": textual(""),
 	"listener.agent_api.enable_quit": truth("false"), "listener.agent_api.enable_reauth": truth("false"),
 	"listener.proxy_api.enable_quit": truth("false"), "listener.proxy_api.enable_reauth": truth("false"),
@@ -140,9 +143,7 @@ const uselessAtTop = `disable_mlock cluster_name default_max_request_duration ad
 	enable_response_header_raft_node_id license_path service_registration sentinel reporting replication experiments detect_deadlocks
 	imprecise_lease_role_tracking enable_post_unseal_trace post_unseal_trace_directory`
 
-const uselessInListener = `x_forwarded_for_authorized_addrs x_forwarded_for_hop_skips x_forwarded_for_reject_not_present
-	x_forwarded_for_reject_not_authorized x_forwarded_for_client_cert_header x_forwarded_for_client_cert_header_decoders proxy_protocol_behavior
-	proxy_protocol_authorized_addrs purpose cluster_address cors_enabled cors_allowed_origins cors_allowed_headers custom_response_headers
+const uselessInListener = `purpose cluster_address cors_enabled cors_allowed_origins cors_allowed_headers custom_response_headers
 	chroot_namespace redact_addresses redact_cluster_name redact_version disable_request_limiter disable_replication_status_endpoints
 	max_json_depth max_json_string_value_length max_json_object_entry_count max_json_array_element_count telemetry profiling
 	inflight_requests_logging`

@@ -122,19 +122,33 @@ func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
 
 // listen binds every listener of the configuration, or none.
 func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err error) {
+	inherited, err := listener.Inherit()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = inherited.Close() }() // nobody will use them
 	for _, l := range p.cfg.Listeners {
-		ln, err := listener.Open(ctx, settings(l))
+		s := settings(l)
+		s.Inherited = inherited
+		ln, err := listener.Open(ctx, s)
 		if err != nil {
 			closeAll(sockets)
 			return nil, fmt.Errorf("%s%w", place(l.Pos), err)
 		}
 		sockets = append(sockets, ln)
+		if ln.Inherited() && (l.SocketMode != 0 || l.SocketUser != "" || l.SocketGroup != "") {
+			p.log.Warn("socket_mode, socket_user and socket_group have no effect on a socket of systemd; write SocketMode=, SocketUser= and SocketGroup= in its unit",
+				slog.String("address", ln.Addr().String()))
+		}
 		p.log.Info("listening", slog.String("address", ln.Addr().String()), slog.Bool("tls", !l.TLSDisable))
 		if p.pointsAt(ln.Addr()) {
 			closeAll(sockets)
 			return nil, fmt.Errorf("%sVault's address %s is Leasehold's own listener; set VAULT_ADDR or vault.address to Vault itself",
 				place(p.cfg.Vault.Pos), p.upstream.Address())
 		}
+	}
+	if left := inherited.Unused(); left != "" {
+		p.log.Warn("systemd has handed over sockets that no listener uses; give a listener their address, or systemd_socket", slog.String("sockets", left))
 	}
 	return sockets, nil
 }
@@ -153,7 +167,10 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 	}
 	for i, ln := range sockets {
 		scheme := "https://"
-		if p.cfg.Listeners[i].TLSDisable {
+		switch {
+		case p.cfg.Listeners[i].Type == "unix":
+			scheme = "unix://"
+		case p.cfg.Listeners[i].TLSDisable:
 			scheme = "http://"
 		}
 		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())

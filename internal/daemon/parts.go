@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -234,7 +235,13 @@ func (p *parts) pointsAt(addr net.Addr) bool {
 
 func isAt(vault string, addr net.Addr) bool {
 	u, err := url.Parse(vault)
-	if err != nil || u.Port() == "" {
+	if err != nil {
+		return false
+	}
+	if socket, ok := addr.(*net.UnixAddr); ok {
+		return u.Scheme == "unix" && filepath.Clean(u.Path) == filepath.Clean(socket.Name)
+	}
+	if u.Port() == "" {
 		return false
 	}
 	_, port, err := net.SplitHostPort(addr.String())
@@ -249,11 +256,14 @@ func isAt(vault string, addr net.Addr) bool {
 
 func settings(l config.Listener) listener.Settings {
 	s := listener.Settings{
-		Address: l.Address, ReadHeaderTimeout: l.ReadHeaderTimeout, ReadTimeout: l.ReadTimeout,
+		Unix: l.Type == "unix", Address: l.Address, SocketMode: l.SocketMode, SocketUser: l.SocketUser, SocketGroup: l.SocketGroup, SystemdSocket: l.SystemdSocket,
+		MaxDuration: l.MaxDuration, ReadHeaderTimeout: l.ReadHeaderTimeout, ReadTimeout: l.ReadTimeout,
 		WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout, MaxHeaderSize: int(l.MaxHeaderSize),
 	}
 	if !l.TLSDisable {
-		s.CertFile, s.KeyFile = l.TLSCertFile, l.TLSKeyFile
+		s.CertFile, s.KeyFile, s.ClientCAFile = l.TLSCertFile, l.TLSKeyFile, l.TLSClientCAFile
+		s.MinVersion, s.MaxVersion, s.CipherSuites = l.TLSMinVersion, l.TLSMaxVersion, l.TLSCipherSuites
+		s.RequireClientCert, s.DisableClientCerts = l.RequireClientCert, l.DisableClientCerts
 	}
 	return s
 }

@@ -1,5 +1,5 @@
 listener "unix" {
   tls_disable = true
-  address     = "/run/proxy.sock"
-  socket_user = "no-such-user-here"
+  address     = "@proxy"
+  socket_user = "app"
 }
