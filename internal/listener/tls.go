@@ -209,11 +209,7 @@ func (s *Socket) warn() {
 	}
 	leaf := config.Certificates[0].Leaf
 	if left := time.Until(leaf.NotAfter); left < expiresSoon {
-		problem := "the certificate ends soon"
-		if left < 0 {
-			problem = "the certificate has expired"
-		}
-		s.log.Warn(problem+"; replace tls_cert_file and tls_key_file",
+		s.log.Warn("the certificate ends soon or has ended; replace tls_cert_file and tls_key_file", slog.Bool("expired", left < 0),
 			slog.String("address", s.addr.String()), slog.String("serial", leaf.SerialNumber.Text(16)), slog.Time("expires", leaf.NotAfter))
 	}
 }
