@@ -33,7 +33,7 @@ var (
 	perSec   = kind{want: "a number a second, or -1 for no limit", example: "100", zero: 0.0, read: readRate}
 	fileMode = kind{want: "octal permission bits up to 0777", example: `"0640"`, zero: writtenMode{}, read: readMode}
 	account  = kind{want: "a name or a number", example: `"app"`, zero: "", read: readAccount}
-	tokenUse = kind{example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
+	tokenUse = kind{want: `true, false or "force"`, example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
 	anything = kind{read: func(v value) (any, bool) { return v.data, true }}
 )
 
