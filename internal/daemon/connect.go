@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"leasehold/internal/config"
@@ -44,7 +45,7 @@ func Connect(ctx context.Context, cfg *config.Config, version string) (notes []s
 func lookAt(ctx context.Context, v config.Vault, address, version string) (string, error) {
 	up, err := upstream.New(upstream.Settings{
 		Address: address, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey, TLSServerName: v.TLSServerName,
-		TLSSkipVerify: v.TLSSkipVerify, NumRetries: -1, IgnoreEnv: config.VaultVariables, Product: "Leasehold/" + version,
+		TLSSkipVerify: v.TLSSkipVerify, NumRetries: -1, Log: slog.New(slog.DiscardHandler), IgnoreEnv: config.VaultVariables, Product: "Leasehold/" + version,
 	})
 	if err != nil {
 		return "", err
