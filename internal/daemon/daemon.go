@@ -115,13 +115,14 @@ func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
 	}
 }
 
-// listen binds every listener of the configuration, or none.
+// listen binds every listener of the configuration, or none. Its error names all that cannot be bound, one a line.
 func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) {
+	var failed []error
 	for _, l := range p.cfg.Listeners {
 		ln, err := listener.Open(ctx, settings(l))
 		if err != nil {
-			closeAll(sockets)
-			return nil, fmt.Errorf("%s%w", place(l.Pos), err)
+			failed = append(failed, fmt.Errorf("%s%w", place(l.Pos), err))
+			continue
 		}
 		sockets = append(sockets, ln)
 		p.log.Info("listening", slog.String("address", ln.Addr().String()), slog.Bool("tls", !l.TLSDisable))
@@ -130,6 +131,10 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 			return nil, fmt.Errorf("%sVault's address %s is Leasehold's own listener; set VAULT_ADDR or vault.address to Vault itself",
 				place(p.cfg.Vault.Pos), p.upstream.Address())
 		}
+	}
+	if len(failed) > 0 {
+		closeAll(sockets)
+		return nil, errors.Join(failed...)
 	}
 	return sockets, nil
 }
