@@ -113,17 +113,18 @@ func (c *check) authorities(at config.Problem, key, path string) {
 
 func (c *check) authorityDirectory(at config.Problem, path string) {
 	pool, some := x509.NewCertPool(), false
-	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+	files := os.DirFS(path)
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(name)
+		text, err := fs.ReadFile(files, name)
 		some = pool.AppendCertsFromPEM(text) || some
 		return err
 	})
 	switch {
 	case err != nil:
-		c.fail(at, "give a directory that Leasehold may read", "ca_path: %v", err)
+		c.fail(at, "give a directory that Leasehold may read", "ca_path: %s: %v", path, err)
 	case !some:
 		c.fail(at, "give a directory of PEM files", "ca_path: %s holds no certificate", path)
 	}
