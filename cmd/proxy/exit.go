@@ -24,7 +24,7 @@ func exitCode(stderr io.Writer, err error) int {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
-	case errors.Is(err, errUsage): // package flag has said it already
+	case errors.Is(err, errUsage), errors.Is(err, errTold): // package flag, or the command, has said it already
 		return exitFailure
 	}
 	if problems, ok := errors.AsType[*config.Problems](err); ok {

@@ -31,11 +31,12 @@ func (f flags) options() config.Options {
 
 var errUsage = errors.New("usage")
 
-func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
+// parseFlags reads the command line of the daemon, with the flags that a command adds.
+func parseFlags(args []string, stderr io.Writer, more ...func(*flag.FlagSet)) (f flags, err error) {
 	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...")
+		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold validate [-connect] [-json] [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...")
 		set.PrintDefaults()
 	}
 	set.Var(&f.config, "config", "configuration `FILE` or directory, repeatable, of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
@@ -52,11 +53,14 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 	set.BoolVar(&f.combineLogs, "combine-logs", false, "log to standard output")
 	set.Bool("disable-gated-logs", true, "accepted: logs are never held back")
 	note := f.vaultFlags(set)
+	for _, add := range more {
+		add(set)
+	}
 	if err := set.Parse(args); err != nil {
 		return f, errors.Join(errUsage, err)
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state); a configuration file is given as -config=FILE", set.Arg(0))
+		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state, validate); a configuration file is given as -config=FILE", set.Arg(0))
 	}
 	set.Visit(func(given *flag.Flag) {
 		note(given.Name)

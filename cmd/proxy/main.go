@@ -37,6 +37,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		protectMemory(stderr)
 		return exitCode(stderr, sink(args[1:], stdout, stderr))
 	}
+	if len(args) > 0 && args[0] == "validate" {
+		protectMemory(stderr)
+		return exitCode(stderr, validate(ctx, args[1:], stdout, stderr))
+	}
 	if len(args) > 0 && (args[0] == "proxy" || args[0] == "agent") {
 		args = args[1:] // unit files of Vault need another binary's name and no more
 	}

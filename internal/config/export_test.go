@@ -7,20 +7,6 @@ import (
 	"slices"
 )
 
-// tables are all of the language, by the path of the stanza; a login method's config block has the method's name behind it.
-func tables() map[string]table {
-	all := map[string]table{
-		"": topKeys, "vault": vaultKeys, "vault.retry": retryKeys, "api_proxy": apiProxyKeys, "cache": cacheKeys, "cache.rule": ruleKeys,
-		"cache.persist": persistKeys, "listener": listenerKeys, "listener.agent_api": controlKeys, "listener.proxy_api": controlKeys,
-		"auto_auth": autoAuthKeys, "auto_auth.sinks": sinksKeys, "auto_auth.method": methodKeys, "auto_auth.sink": sinkKeys,
-		"auto_auth.sink.config": fileSinkKeys, "telemetry": telemetryKeys,
-	}
-	for method, keys := range methodConfigs {
-		all["auto_auth.method.config."+method] = keys
-	}
-	return all
-}
-
 // Written returns every key of the language with its path, sorted.
 func Written() []string {
 	var all []string
@@ -112,4 +98,17 @@ func plain(v value) any {
 	default:
 		return data
 	}
+}
+
+// Undocumented returns the keys that the reference could say nothing about.
+func Undocumented() []string {
+	var all []string
+	for path, keys := range tables() {
+		for key, r := range keys {
+			if r.explained(path, key) == "" && r.because == "" && r.remedy == "" {
+				all = append(all, join(path, key))
+			}
+		}
+	}
+	return slices.Sorted(slices.Values(all))
 }

@@ -35,7 +35,7 @@ var (
 	fileMode = kind{want: "octal permission bits up to 0777", example: `"0640"`, zero: writtenMode{}, read: readMode}
 	networks = kind{want: "a list of IP addresses and CIDR blocks", example: `["10.0.0.0/8"]`, zero: []string(nil), read: readNetworks}
 	account  = kind{want: "a name or a number", example: `"app"`, zero: "", read: readAccount}
-	tokenUse = kind{example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
+	tokenUse = kind{want: `true, false or "force"`, example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
 	anything = kind{read: func(v value) (any, bool) { return v.data, true }}
 )
 

@@ -3,32 +3,32 @@ package config
 import "time"
 
 var autoAuthKeys = table{
-	"method": {block: several},
-	"sink":   {block: several},
-	"sinks":  {block: several},
-	"name":   {kind: text}, // ours: of one stanza among several
+	"method": {block: several, doc: "How to log in; exactly one."},
+	"sink":   {block: several, doc: "Where the token is written; any number."},
+	"sinks":  {block: several, doc: "A wrapper of sinks, for JSON."},
+	"name":   {kind: text, ours: true, doc: "The name of one stanza among several, if the label does not say it: letters, digits, `_` and `-`; see [several identities](#several-identities)."},
 
-	"enable_reauth_on_new_credentials": {kind: boolean},
-	"revoke_on_exit":                   {kind: boolean}, // ours
+	"enable_reauth_on_new_credentials": {kind: boolean, doc: "New credentials are used at once, and not with the next login."},
+	"revoke_on_exit":                   {kind: boolean, ours: true, doc: "The token is revoked at every end but a crash and that of `exit_after_auth`, and its leases with it."},
 }
 
 // sinksKeys are those of the wrapper that JSON files use: sinks { sink { ... } sink { ... } }.
 var sinksKeys = table{
-	"sink": {block: several},
+	"sink": {block: several, doc: "As in the stanza."},
 }
 
 var methodKeys = table{
-	"type":        {kind: text},
-	"mount_path":  {kind: text},
-	"namespace":   {kind: text},
-	"wrap_ttl":    {kind: duration},
-	"min_backoff": {kind: backoff, preset: time.Second, floor: true},
-	"max_backoff": {kind: backoff, preset: 5 * time.Minute, floor: true},
-	"exit_on_err": {kind: boolean},
-	"config":      {block: single},
+	"type":        {kind: text, doc: "The method, if the label does not name it: alicloud, approle, aws, azure, cert, cf, gcp, jwt, kerberos, kubernetes, ldap, oci or token_file."},
+	"mount_path":  {kind: text, implied: "`auth/<type>`", doc: "Where the method is mounted."},
+	"namespace":   {kind: text, implied: "that of `vault`", doc: "The namespace of the login."},
+	"wrap_ttl":    {kind: duration, doc: "Has Vault wrap the login for the one sink; nothing is lent then."},
+	"min_backoff": {kind: backoff, preset: time.Second, floor: true, doc: "The wait after the first failed login."},
+	"max_backoff": {kind: backoff, preset: 5 * time.Minute, floor: true, doc: "The longest wait between failed logins."},
+	"exit_on_err": {kind: boolean, doc: "The first failed login ends the process with 1."},
+	"config":      {block: single, doc: "What the method itself needs."},
 
-	"max_attempts":  {kind: count}, // ours, as the next one
-	"total_timeout": {kind: duration},
+	"max_attempts":  {kind: count, ours: true, doc: "Failed logins in a row after which the process ends with 3 (Vault refuses) or 4; 0 means for ever. What fails while a token is held does not count."},
+	"total_timeout": {kind: duration, ours: true, doc: "The same, by the time that they take."},
 }
 
 const knownMethods = "alicloud, approle, aws, azure, cert, cf, gcp, jwt, kerberos, kubernetes, ldap, oci and token_file"

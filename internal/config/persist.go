@@ -11,18 +11,18 @@ import (
 
 // The persist block. Vault has the type kubernetes alone; the other types, and the keys that are theirs, are ours.
 var persistKeys = table{
-	"type":              {kind: text},
-	"path":              {kind: text, required: true, example: `"/vault/agent-cache"`},
-	"exit_on_err":       {kind: boolean},
-	"keep_after_import": {kind: boolean},
+	"type":              {kind: text, doc: "Where the key comes from, if the label does not say it; see [below](#the-types-of-persist)."},
+	"path":              {kind: text, required: true, example: `"/vault/agent-cache"`, doc: "An existing directory, for the state file."},
+	"exit_on_err":       {kind: boolean, doc: "A state file that cannot be used, or a record in it, ends the start with 1; otherwise it costs what cannot be read."},
+	"keep_after_import": {kind: boolean, doc: "`kubernetes` only: a file that is there is read, removed, and the cache goes on in memory; true keeps it in use. A start that finds no file begins one. The other types keep theirs."},
 
-	"service_account_token_file": {kind: text, preset: defaultTokenJWT},
-	"key_file":                   {kind: matching("the path of a file", `"/etc/leasehold/cache.key"`, notEmpty)},
-	"credential":                 {kind: matching("the name of a file, without a directory", `"leasehold-state-key"`, isFileName), preset: "leasehold-state-key"},
+	"service_account_token_file": {kind: text, preset: defaultTokenJWT, doc: "`kubernetes`: the token that the key is made from."},
+	"key_file":                   {kind: matching("the path of a file", `"/etc/leasehold/cache.key"`, notEmpty), ours: true, doc: "`file` and `auto`: the file that holds the key; required there."},
+	"credential":                 {kind: matching("the name of a file, without a directory", `"leasehold-state-key"`, isFileName), preset: "leasehold-state-key", ours: true, doc: "`systemd` and `auto`: the name of the credential that holds the key."},
 	// Not shown when it is wrong: it may be the key itself, written in the place of the variable's name.
-	"key_env":       {kind: matching("the name of an environment variable", `"LEASEHOLD_STATE_KEY"`, isVariable), preset: "LEASEHOLD_STATE_KEY", secret: true},
-	"transit_key":   {kind: matching("the name of a key (letters, digits, _, - and .)", `"leasehold"`, isKeyName)},
-	"transit_mount": {kind: mountPath, preset: "transit"},
+	"key_env":       {kind: matching("the name of an environment variable", `"LEASEHOLD_STATE_KEY"`, isVariable), preset: "LEASEHOLD_STATE_KEY", secret: true, ours: true, doc: "`env`: the variable that holds the key."},
+	"transit_key":   {kind: matching("the name of a key (letters, digits, _, - and .)", `"leasehold"`, isKeyName), ours: true, doc: "`transit`: the name of its key; required there."},
+	"transit_mount": {kind: mountPath, preset: "transit", ours: true, doc: "`transit`: where the engine is mounted."},
 }
 
 // persistTypes holds the keys of each type, and which of them it needs. What stands in none of them belongs to all types.

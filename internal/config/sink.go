@@ -3,22 +3,22 @@ package config
 import "fmt"
 
 var sinkKeys = table{
-	"type":        {kind: text},
-	"config":      {block: single},
-	"wrap_ttl":    {kind: duration},
-	"dh_type":     {kind: text},
-	"dh_path":     {kind: text},
-	"derive_key":  {kind: boolean},
-	"aad":         {kind: text, secret: true},
-	"aad_env_var": {kind: text},
+	"type":        {kind: text, doc: "The type, if the label does not name it: `file`."},
+	"config":      {block: single, doc: "Which file, and whose."},
+	"wrap_ttl":    {kind: duration, doc: "Has Vault wrap each token for so long: the file holds the JSON of the wrapping token, in one line. Who reads it unwraps it once (`vault unwrap`), and renews nothing: Leasehold keeps the token alive."},
+	"dh_type":     {kind: text, doc: "`curve25519`: the content is encrypted for the client alone. Needs `dh_path`."},
+	"dh_path":     {kind: text, doc: "The file with the client's public key. Needs `dh_type`."},
+	"derive_key":  {kind: boolean, doc: "Derives the AES key with HKDF, which binds both public keys to it: better, when the client knows of it."},
+	"aad":         {kind: text, secret: true, doc: "Additional authenticated data that the client has to know."},
+	"aad_env_var": {kind: text, doc: "The variable that holds it; wins, and one that is not set means none."},
 }
 
 var fileSinkKeys = table{
-	"path":          {kind: text, required: true, example: `"/run/leasehold/token"`},
-	"mode":          {kind: fileMode, preset: writtenMode{mode: 0o640}},
-	"owner":         {kind: account},
-	"group":         {kind: account},
-	"keep_existing": {kind: boolean},
+	"path":          {kind: text, required: true, example: `"/run/leasehold/token"`, doc: "The file that holds the bare token, without a newline. It is written to a temporary file beside it and renamed over it, so that readers see the old token or the new one. The directory must exist, and stay writable."},
+	"mode":          {kind: fileMode, preset: writtenMode{mode: 0o640}, doc: "A number or an octal string; exact, whatever the umask. A warning when every user of the machine could read a token that is not encrypted, or replace it."},
+	"owner":         {kind: account, implied: "the process's", doc: "A name or a number; not on Windows."},
+	"group":         {kind: account, implied: "the process's", doc: "A name or a number; not on Windows."},
+	"keep_existing": {kind: boolean, ours: true, doc: "A file that is there keeps its mode, owner and group; `mode`, `owner` and `group` are then for one that is not."},
 }
 
 func (d *decoder) sink(b block) Sink {

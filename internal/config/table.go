@@ -22,6 +22,8 @@ type rule struct {
 	preset   any      // the default; nil means kind.zero
 	example  string   // "" means kind.example
 	doc      string   // what the key does, in a sentence, for the reference
+	implied  string   // the default as the reference has it, where preset does not say it
+	ours     bool     // Leasehold's own: Vault has no such key
 }
 
 // arity says whether a key is a block, and how often it may stand.

@@ -21,12 +21,12 @@ var telemetryKeys = table{
 	"stackdriver_debug_logs":    {kind: boolean, doc: "Logs what is sent to Stackdriver."},
 
 	// Vault reads these, and has no use for them outside a server.
-	"usage_gauge_period":                 {kind: duration, preset: 10 * time.Minute},
-	"maximum_gauge_cardinality":          {kind: whole, preset: 500},
-	"lease_metrics_epsilon":              {kind: duration, preset: time.Hour},
-	"num_lease_metrics_buckets":          {kind: whole, preset: 168},
-	"add_lease_metrics_namespace_labels": {kind: boolean},
-	"add_mount_point_rollback_metrics":   {kind: boolean},
+	"usage_gauge_period":                 {kind: duration, preset: 10 * time.Minute, doc: "Between counts of what a server holds."},
+	"maximum_gauge_cardinality":          {kind: whole, preset: 500, doc: "Labels that a gauge of a server may have."},
+	"lease_metrics_epsilon":              {kind: duration, preset: time.Hour, doc: "The width of the buckets that a server counts leases in."},
+	"num_lease_metrics_buckets":          {kind: whole, preset: 168, doc: "How many such buckets there are."},
+	"add_lease_metrics_namespace_labels": {kind: boolean, doc: "Adds namespaces to these counts."},
+	"add_mount_point_rollback_metrics":   {kind: boolean, doc: "Counts rollbacks by mount."},
 }.
 	with(rule{kind: text, doc: "A setting of Circonus, as its client library takes it."},
 		"circonus_api_app", "circonus_api_url", "circonus_submission_interval", "circonus_submission_url", "circonus_check_id",

@@ -120,20 +120,21 @@ func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
 	}
 }
 
-// listen binds every listener of the configuration, or none.
+// listen binds every listener of the configuration, or none. Its error names all that cannot be bound, one a line.
 func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err error) {
 	inherited, err := listener.Inherit()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = inherited.Close() }() // nobody will use them
+	var failed []error
 	for _, l := range p.cfg.Listeners {
 		s := settings(l)
 		s.Inherited = inherited
 		ln, err := listener.Open(ctx, s)
 		if err != nil {
-			closeAll(sockets)
-			return nil, fmt.Errorf("%s%w", place(l.Pos), err)
+			failed = append(failed, fmt.Errorf("%s%w", place(l.Pos), err))
+			continue
 		}
 		sockets = append(sockets, ln)
 		if ln.Inherited() && (l.SocketMode != 0 || l.SocketUser != "" || l.SocketGroup != "") {
@@ -146,6 +147,10 @@ func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err err
 			return nil, fmt.Errorf("%sVault's address %s is Leasehold's own listener; set VAULT_ADDR or vault.address to Vault itself",
 				place(p.cfg.Vault.Pos), p.upstream.Address())
 		}
+	}
+	if len(failed) > 0 {
+		closeAll(sockets)
+		return nil, errors.Join(failed...)
 	}
 	if left := inherited.Unused(); left != "" {
 		p.log.Warn("systemd has handed over sockets that no listener uses; give a listener their address, or systemd_socket", slog.String("sockets", left))
