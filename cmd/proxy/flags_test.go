@@ -59,7 +59,7 @@ func TestRunEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	misspelt := filepath.Join(t.TempDir(), "misspelt.hcl")
-	if err := os.WriteFile(misspelt, []byte("listener \"tcp\" {\n  tls_disable = true\n  adress = \"x\"\n}\n"), 0o600); err != nil {
+	if err := os.WriteFile(misspelt, []byte("listener \"tcp\" {\n  tls_disable = true\n  tls_cert_fil = \"x\"\n}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for given, want := range map[string]struct {
@@ -70,7 +70,7 @@ func TestRunEnds(t *testing.T) {
 		"proxy -test-verify-only -config=" + good:                     {exitOK, ""},
 		"agent -test-verify-only -config=" + good:                     {exitOK, ""},
 		"-test-verify-only -config=" + misspelt:                       {exitOK, "did you mean"},
-		"-test-verify-only -strict -config=" + misspelt:               {exitFailure, "misspelt.hcl:3:3: listener: unknown key \"adress\""},
+		"-test-verify-only -strict -config=" + misspelt:               {exitFailure, "misspelt.hcl:3:3: listener: unknown key \"tls_cert_fil\""},
 		"-test-verify-only -header=X-Vault-Token=hvs -config=" + good: {exitFailure, "X-Vault-Token is a header of Vault's own"},
 		"-test-verify-only -header=hvs -config=" + good:               {exitFailure, "-header: this is no header"},
 		"-test-verify-only -mfa=x -config=" + good:                    {exitOK, "-mfa have no effect"},
@@ -84,7 +84,7 @@ func TestRunEnds(t *testing.T) {
 		}
 	}
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"-combine-logs", "-test-verify-only", "-config=" + misspelt}, &out, &errs); code != exitOK || errs.Len() > 0 || !strings.Contains(out.String(), "adress") {
+	if code := run(context.Background(), []string{"-combine-logs", "-test-verify-only", "-config=" + misspelt}, &out, &errs); code != exitOK || errs.Len() > 0 || !strings.Contains(out.String(), "tls_cert_fil") {
 		t.Errorf("-combine-logs: %d, %q and %q", code, out.String(), errs.String())
 	}
 }
