@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"leasehold/internal/config"
+	"leasehold/internal/daemon"
 )
 
 // flags are the command line.
@@ -21,6 +22,8 @@ type flags struct {
 	strict, ignoreUnsupported bool
 	vault                     config.VaultFlags
 	idle                      []string
+
+	ready func(daemon.Started) // for a Windows service; no flag
 }
 
 func (f flags) options() config.Options {
@@ -53,7 +56,7 @@ func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
 		return f, errors.Join(errUsage, err)
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state); a configuration file is given as -config=FILE", set.Arg(0))
+		return f, fmt.Errorf("%q is neither a flag nor a command (there are: service, sink, state); a configuration file is given as -config=FILE", set.Arg(0))
 	}
 	set.Visit(func(given *flag.Flag) {
 		note(given.Name)
