@@ -11,7 +11,7 @@ ARG VERSION=dev
 ARG TARGETOS
 ARG TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /leasehold ./cmd/proxy
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /leasehold ./cmd/proxy
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

@@ -4,6 +4,9 @@ VERSION       := $(or $(shell git describe --tags --always --dirty 2>/dev/null),
 FUZZTIME      ?= 10s
 BENCH_SECONDS ?= 5
 
+# What is released, and what everything must compile for.
+TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
 # The e2e tests wait more than they work, so more of them run at once than there are cores. They run a binary that go test
 # cannot see: -count=1 keeps it from answering out of its cache.
 E2E := go test -count=1 -parallel=8 ./...
@@ -11,10 +14,10 @@ E2E := go test -count=1 -parallel=8 ./...
 # The linter is a tool of a module of its own, so that none of its requirements reaches the product's go.mod.
 LINT := golangci-lint run --max-same-issues=0 --max-issues-per-linter=0
 
-.PHONY: build test race lint fuzz bench demo image clean
+.PHONY: build test race lint fuzz bench demo image cross packages reproducible check-packages clean
 
 build: ## the static binary, bin/leasehold
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leasehold ./cmd/proxy
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leasehold ./cmd/proxy
 
 test: build ## unit tests, then that binary on a real Vault
 	go vet ./...
@@ -50,5 +53,22 @@ demo: build ## a narrated tour on a real Vault
 image: ## the container image, leasehold:VERSION
 	docker build --build-arg VERSION=$(VERSION) --tag leasehold:$(VERSION) .
 
+cross: ## compile and vet everything, tests too, for every system
+	@set -e; for target in $(TARGETS); do \
+		echo "== $$target"; \
+		export CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/}; \
+		go build ./...; \
+		go vet ./...; \
+	done
+
+packages: ## deb, rpm, archives, SBOMs and SHA256SUMS, in dist
+	packaging/build.sh $(VERSION) dist $(TARGETS)
+
+reproducible: ## make them twice, from two clones of the commit, and compare the bytes
+	packaging/reproducible.sh
+
+check-packages: ## look into dist: install, run, and what systemd thinks of the unit
+	packaging/check.sh dist
+
 clean:
-	rm -rf bin
+	rm -rf bin dist

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"leasehold/internal/config"
+	"leasehold/internal/daemon"
 )
 
 // flags are the command line.
@@ -22,6 +23,8 @@ type flags struct {
 	vault                     config.VaultFlags
 	idle                      []string
 	combineLogs               bool
+
+	ready func(daemon.Started) // for a Windows service; no flag
 }
 
 func (f flags) options() config.Options {
@@ -60,7 +63,7 @@ func parseFlags(args []string, stderr io.Writer, more ...func(*flag.FlagSet)) (f
 		return f, errors.Join(errUsage, err)
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state, validate); a configuration file is given as -config=FILE", set.Arg(0))
+		return f, fmt.Errorf("%q is neither a flag nor a command (there are: service, sink, state, validate); a configuration file is given as -config=FILE", set.Arg(0))
 	}
 	set.Visit(func(given *flag.Flag) {
 		note(given.Name)

@@ -22,6 +22,9 @@ import (
 var version = "dev"
 
 func main() {
+	if code, ran := runAsService(); ran {
+		os.Exit(code)
+	}
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, release) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
@@ -40,6 +43,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "validate" {
 		protectMemory(stderr)
 		return exitCode(stderr, validate(ctx, args[1:], stdout, stderr))
+	}
+	if len(args) > 0 && args[0] == "service" {
+		return exitCode(stderr, service(args[1:], stderr))
 	}
 	if len(args) > 0 && (args[0] == "proxy" || args[0] == "agent") {
 		args = args[1:] // unit files of Vault need another binary's name and no more
@@ -97,7 +103,9 @@ func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
 		return nil
 	}
 	watchProfiles(ctx, log)
-	err = daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr), Load: load, Reload: reload, Logs: logs})
+	err = daemon.Run(ctx, cfg, daemon.Options{
+		Version: version, Log: log, Ready: f.ready, Dumps: watchDumps(ctx, stderr), Load: load, Reload: reload, Logs: logs,
+	})
 	if err != nil {
 		logs.Fatal(err)
 	}
