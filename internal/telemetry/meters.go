@@ -36,6 +36,7 @@ type Meters struct {
 	renewals, renewalsFailed     atomic.Int64
 	abandoned, refused           atomic.Int64
 	full                         atomic.Int64
+	denied                       atomic.Int64
 
 	restored                               atomic.Int64
 	expired, orphaned, unreadable, revoked atomic.Int64 // not restored
@@ -84,6 +85,7 @@ func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 	for name, count := range map[string]*atomic.Int64{
 		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
 		"leasehold.cache.full":         &m.full,
+		"leasehold.requests.denied":    &m.denied,
 		"leasehold.requests.abandoned": &m.abandoned, "leasehold.requests.refused": &m.refused,
 	} {
 		if err := counter(meter, name, count); err != nil {
@@ -205,6 +207,9 @@ func (m *Meters) Failed(status int) {
 		m.failed.Add(1)
 	}
 }
+
+// Denied counts a request that the rights of a listener refused.
+func (m *Meters) Denied() { m.denied.Add(1) }
 
 // Full counts a lease that was not kept because the cache is full.
 func (m *Meters) Full() { m.full.Add(1) }
