@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"leasehold/internal/autoauth"
+	"leasehold/internal/config"
 	"leasehold/internal/vault"
 )
 
@@ -24,6 +25,10 @@ func exitCode(stderr io.Writer, err error) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.Is(err, errUsage): // package flag has said it already
+		return exitFailure
+	}
+	if problems, ok := errors.AsType[*config.Problems](err); ok {
+		_, _ = fmt.Fprintf(stderr, "leasehold: the configuration cannot be used\n%s\n", problems.Report())
 		return exitFailure
 	}
 	_, _ = fmt.Fprintln(stderr, "leasehold:", err)

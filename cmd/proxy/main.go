@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,6 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		protectMemory(stderr)
 		return exitCode(stderr, sink(args[1:], stdout, stderr))
 	}
+	if len(args) > 0 && (args[0] == "proxy" || args[0] == "agent") {
+		args = args[1:] // unit files of Vault need another binary's name and no more
+	}
 	f, err := parseFlags(args, stderr)
 	if err != nil {
 		return exitCode(stderr, err)
@@ -47,7 +49,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	protectMemory(stderr)
-	if f.config == "" {
+	if len(f.config) == 0 {
 		return exitCode(stderr, quick(ctx, f, stdout, stderr))
 	}
 	return exitCode(stderr, serve(ctx, f, stderr))
@@ -72,12 +74,25 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 		}
 		return err
 	}
-	log := telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat)
+	logs, err := telemetry.OpenLogs(stderr, logSettings(cfg))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logs.Close() }() // what could not be written was told when it was
+	log := logs.Logger()
 	for _, w := range cfg.Warnings {
 		log.Warn("configuration", slog.String("problem", w.String()))
 	}
+	if f.verifyOnly {
+		return nil
+	}
 	outliveHangup(ctx, log)
-	return daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log})
+	watchProfiles(ctx, log)
+	err = daemon.Run(ctx, cfg, daemon.Options{Version: version, Log: log, Dumps: watchDumps(ctx, stderr)})
+	if err != nil {
+		logs.Fatal(err)
+	}
+	return err
 }
 
 // outliveHangup keeps SIGHUP, which users' unit files send for a reload, from ending the process.
@@ -106,8 +121,14 @@ func quick(ctx context.Context, f flags, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	logs, err := telemetry.OpenLogs(stderr, logSettings(cfg))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logs.Close() }() // what could not be written was told when it was
+	watchProfiles(ctx, logs.Logger())
 	return daemon.Run(ctx, cfg, daemon.Options{
-		Version: version, Token: token, Log: telemetry.NewLogger(stderr, cfg.LogLevel, cfg.LogFormat),
+		Version: version, Token: token, Log: logs.Logger(), Dumps: watchDumps(ctx, stderr),
 		Ready: func(s daemon.Started) {
 			_, _ = fmt.Fprintf(stdout, quickText, version, s.Vault, s.Listeners[0], s.Accessor, s.Listeners[0])
 		},
@@ -120,42 +141,3 @@ Try next:
   export VAULT_ADDR=%s
   curl -i "$VAULT_ADDR/v1/sys/health"    # then read something that gives a lease, twice: X-Cache: MISS, then HIT
 `
-
-// flags are the command line.
-type flags struct {
-	config, logLevel, logFormat string
-	exitAfterAuth               *bool
-	version                     bool
-}
-
-func (f flags) options() config.Options {
-	return config.Options{Path: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, ExitAfterAuth: f.exitAfterAuth}
-}
-
-var errUsage = errors.New("usage")
-
-func parseFlags(args []string, stderr io.Writer) (f flags, err error) {
-	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
-	set.SetOutput(stderr)
-	set.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...")
-		set.PrintDefaults()
-	}
-	set.StringVar(&f.config, "config", "", "configuration `FILE` of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
-	set.StringVar(&f.logLevel, "log-level", "", "trace, debug, info, warn or error (VAULT_LOG_LEVEL, log_level)")
-	set.StringVar(&f.logFormat, "log-format", "", "standard or json (VAULT_LOG_FORMAT, log_format)")
-	exitAfterAuth := set.Bool("exit-after-auth", false, "exit once the token is in all sinks (exit_after_auth)")
-	set.BoolVar(&f.version, "version", false, "print the version and exit")
-	if err := set.Parse(args); err != nil {
-		return f, errors.Join(errUsage, err)
-	}
-	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there are: sink, state); a configuration file is given as -config=FILE", set.Arg(0))
-	}
-	set.Visit(func(given *flag.Flag) {
-		if given.Name == "exit-after-auth" {
-			f.exitAfterAuth = exitAfterAuth
-		}
-	})
-	return f, nil
-}

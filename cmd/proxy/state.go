@@ -30,7 +30,8 @@ func state(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set := flag.NewFlagSet("leasehold state "+args[0], flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.Usage = func() { _, _ = fmt.Fprint(stderr, stateUsage) }
-	path := set.String("config", "", "the configuration that the file belongs to")
+	var paths texts
+	set.Var(&paths, "config", "the configuration that the file belongs to, repeatable")
 	asJSON := set.Bool("json", false, "print JSON")
 	files, err := parseMixed(set, args[1:])
 	if err != nil {
@@ -41,8 +42,8 @@ func state(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errUsage
 	}
 	var cfg *config.Config
-	if *path != "" {
-		if cfg, err = config.Load(config.Options{Path: *path}); err != nil {
+	if len(paths) > 0 {
+		if cfg, err = config.Load(config.Options{Paths: paths}); err != nil {
 			return err
 		}
 	}

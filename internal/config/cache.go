@@ -110,8 +110,15 @@ func (d *decoder) cache(s section) *Cache {
 	if c.MaxSize == 0 {
 		c.MaxSize = defaultMaxSize
 	}
+	first := map[string]Pos{} // of the rules for a path, the one that holds
 	for _, b := range typed(s.blocks["rule"], ruleKeys) {
-		c.Rules = append(c.Rules, d.rule(b, c))
+		r := d.rule(b, c)
+		c.Rules = append(c.Rules, r)
+		if at, again := first[r.Path]; again {
+			d.warn(s.problem(r.Pos, fmt.Sprintf("rule %q has no effect: the one at line %d holds", clip(r.Path), at.Line), "remove one of them"))
+		} else {
+			first[r.Path] = r.Pos
+		}
 	}
 	for i, b := range typed(s.blocks["persist"], persistKeys) {
 		c.Persist = d.persist(b)
@@ -136,11 +143,6 @@ func (d *decoder) rule(b block, c *Cache) Rule {
 	r.Path = strings.TrimPrefix(strings.TrimPrefix(r.Path, "/"), "v1/")
 	if text := brokenPattern(r.Path); text != "" {
 		d.fail(s.problem(s.place("path"), text, `write for example rule "database/creds/*" { ... }`))
-	}
-	for _, earlier := range c.Rules {
-		if earlier.Path == r.Path {
-			d.warn(s.problem(s.pos, fmt.Sprintf("rule %q has no effect: the one at line %d holds", clip(r.Path), earlier.Pos.Line), "remove one of them"))
-		}
 	}
 	for key := range s.at {
 		switch {

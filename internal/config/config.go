@@ -29,11 +29,18 @@ const (
 
 // Options are what the command line and the environment add to the file.
 type Options struct {
-	Path          string                      // the file of -config; blanks around it do not count
+	Paths         []string                    // of -config, in order: files and directories; blanks around them do not count
 	LookupEnv     func(string) (string, bool) // nil means os.LookupEnv; a variable that is set but empty counts as unset
 	LogLevel      string                      // -log-level; "" means not given
 	LogFormat     string                      // -log-format; "" means not given
 	ExitAfterAuth *bool                       // -exit-after-auth; nil means not given
+	LogFile       LogFileFlags
+
+	Vault VaultFlags
+	Idle  []string // flags that were given and mean nothing here
+
+	Strict            bool // -strict: an unknown key is an error
+	IgnoreUnsupported bool // -ignore-unsupported: template, env_template and exec are ignored with a warning, not refused
 }
 
 // Config is a configuration without problems: every default is filled in and every rule of Vault about it holds.
@@ -45,13 +52,16 @@ type Config struct {
 	Listeners       []Listener
 	PIDFile         string     // "" means none
 	LogLevel        slog.Level // flag before VAULT_LOG_LEVEL before file; info by default
-	LogFormat       string     // "standard" or "json"; precedence as LogLevel
+	LogFormat       string     // "standard", "json" or "logfmt"; precedence as LogLevel
+	LogFile         *LogFile   // nil means standard error alone
+	Connections     Connections
 	ExitAfterAuth   bool
+	Settings        []Setting     // every key that is given, in the order of the files
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
 }
 
-// Vault is the vault stanza as written. The environment's precedence over the address and TLS settings is upstream's to apply.
+// Vault is the vault stanza after the flags and the environment, which win over it.
 type Vault struct {
 	Pos           Pos      // zero without a vault stanza
 	Address       string   // IP literals normalised; "" means not given
@@ -217,12 +227,23 @@ type Persist struct {
 	TransitKey              string // "transit": the name of its key. Never empty there, and there is an auto_auth stanza
 }
 
-// Listener is one tcp listener.
+// Listener is one listener stanza.
 type Listener struct {
 	Pos                  Pos
-	Address              string // host:port, IP literals normalised; 127.0.0.1:8200 by default
+	Type                 string      // "tcp" or "unix"
+	Address              string      // tcp: host:port, IP literals normalised, templates evaluated; 127.0.0.1:8200 by default. unix: a path, or @name
+	SocketMode           os.FileMode // unix: permission bits; 0 leaves them to the umask
+	SocketUser           string      // unix: a name or a numeric id; "" means the process's own
+	SocketGroup          string      // as SocketUser
+	SystemdSocket        string      // systemd_socket: FileDescriptorName of the inherited socket; "" goes by the address
 	TLSDisable           bool
-	TLSCertFile          string // both files are given unless TLSDisable
+	TLSMinVersion        uint16   // of crypto/tls; TLS 1.2 by default
+	TLSMaxVersion        uint16   // at least TLSMinVersion; TLS 1.3 by default
+	TLSCipherSuites      []uint16 // of crypto/tls, up to TLS 1.2; nil means Go's
+	TLSClientCAFile      string   // "" means the system's roots
+	RequireClientCert    bool     // tls_require_and_verify_client_cert; never with the next
+	DisableClientCerts   bool     // tls_disable_client_certs
+	TLSCertFile          string   // both files are given unless TLSDisable
 	TLSKeyFile           string
 	AutoAuth             vault.AutoAuthName // of the stanza whose token is lent; there is one, unless it is ""
 	MetricsOnly          bool               // role = "metrics_only"
@@ -236,4 +257,5 @@ type Listener struct {
 	MaxRequestSize       int64         // bytes; 32 MiB by default, -1 means no limit
 	MaxHeaderSize        int64         // max_header_size: bytes of a request's line and headers; 1 MiB by default
 	MaxConcurrent        int           // max_concurrent_requests: 4096 by default, -1 means no limit
+	MaxDuration          time.Duration // max_request_duration; 0, the default, means no limit
 }

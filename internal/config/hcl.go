@@ -84,6 +84,11 @@ func (r *hclReader) syntax(err error) *Problem {
 		r.move(at.Pos)
 		text = at.Err.Error()
 	}
+	// Every list around the place has wrapped the error once more, with its own place.
+	const around = "error while trying to parse list within list: "
+	if i := strings.LastIndex(text, around); i >= 0 {
+		_, text, _ = strings.Cut(text[i+len(around):], ": ")
+	}
 	p := &Problem{Pos: r.at, Text: "syntax error: " + text, Remedy: "check this line and the one before"}
 	for _, known := range syntaxErrors {
 		if strings.Contains(text, known.sign) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ var (
 	share    = kind{want: "a share from 0 up to, but not, 1", example: "0.67", zero: 0.0, read: readShare}
 	perSec   = kind{want: "a number a second, or -1 for no limit", example: "100", zero: 0.0, read: readRate}
 	fileMode = kind{want: "octal permission bits up to 0777", example: `"0640"`, zero: writtenMode{}, read: readMode}
+	networks = kind{want: "a list of IP addresses and CIDR blocks", example: `["10.0.0.0/8"]`, zero: []string(nil), read: readNetworks}
 	account  = kind{want: "a name or a number", example: `"app"`, zero: "", read: readAccount}
 	tokenUse = kind{example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
 	anything = kind{read: func(v value) (any, bool) { return v.data, true }}
@@ -84,6 +86,23 @@ func readTexts(v value) (any, bool) {
 		}
 	}
 	return named, true
+}
+
+// readNetworks takes a list as readTexts does, of IP addresses and CIDR blocks.
+func readNetworks(v value) (any, bool) {
+	list, ok := readTexts(v)
+	if !ok {
+		return nil, false
+	}
+	for _, s := range list.([]string) {
+		if _, err := netip.ParseAddr(s); err == nil {
+			continue
+		}
+		if _, err := netip.ParsePrefix(s); err != nil {
+			return nil, false
+		}
+	}
+	return list, true
 }
 
 // readBool takes what Vault takes: booleans, their usual spellings as text, "" for false, and any number that is not 0 for true.

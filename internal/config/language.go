@@ -8,11 +8,11 @@ import "time"
 var (
 	serverOnly  = rule{kind: anything, standing: noEffect, because: "only a Vault server reads it"}
 	noneInVault = rule{kind: anything, standing: noEffect, because: "it has none in Vault Proxy either"}
-	notYet      = rule{kind: anything, standing: noEffect, because: "it is not built yet"}
-	unixOnly    = rule{kind: anything, standing: noEffect, because: "only unix listeners have it, and they are not built yet"}
-	stderrOnly  = rule{kind: anything, standing: noEffect, because: "logs go to standard error only"}
 	noTemplates = rule{block: several, standing: refused, remedy: "remove the stanza, or keep Vault Agent for it"}
 )
+
+// useForwardedFor is why Vault's keys about X-Forwarded-For change nothing.
+const useForwardedFor = "it has none in Vault Proxy either; api_proxy.x_forwarded_for says what Vault is told of clients' addresses"
 
 var topKeys = table{
 	"vault":      {block: single},
@@ -24,6 +24,14 @@ var topKeys = table{
 	"log_level":  {kind: text},
 	"log_format": {kind: text},
 
+	"log_file":             {kind: text, example: `"/var/log/leasehold/proxy.log"`, doc: "A file that log lines are written to, in addition to standard error; proxy.log in it when it ends in a separator."},
+	"log_rotate_bytes":     {kind: limit, example: `"100MiB"`, doc: "The size from which on the log file is set aside under another name and a new one begun."},
+	"log_rotate_duration":  {kind: rotation, preset: defaultRotateDuration, doc: "The age from which on the log file is set aside, counted from when it was opened; -1 for no limit."},
+	"log_rotate_max_files": {kind: whole, doc: "How many log files that were set aside are kept; 0 keeps all, -1 none."},
+
+	"disable_idle_connections": {kind: subsystems, doc: "Of which traffic with Vault no idle connections are kept: auto-auth, proxying or caching, which is the same as proxying."},
+	"disable_keep_alives":      {kind: subsystems, doc: "Of which traffic with Vault each connection is closed after one request: auto-auth, proxying or caching, which is the same as proxying."},
+
 	"exit_after_auth":  {kind: boolean},
 	"shutdown_timeout": {kind: duration, preset: 10 * time.Second}, // ours
 
@@ -33,8 +41,6 @@ var topKeys = table{
 	"template_config": {block: single, standing: noEffect, because: "there are no templates yet"},
 	"telemetry":       {block: single, standing: noEffect, because: "it is not built yet"},
 }.
-	with(notYet, "disable_idle_connections", "disable_keep_alives").
-	with(stderrOnly, "log_file", "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files").
 	with(noneInVault, "disable_mlock", "cluster_name", "default_max_request_duration", "administrative_namespace_path").
 	with(serverOnly, "storage", "ha_storage", "backend", "seal", "hsm", "kms", "entropy", "user_lockout", "cloud", "ui", "api_addr", "cluster_addr", "plugin_directory", "plugin_tmpdir", "plugin_file_uid", "plugin_file_permissions", "max_lease_ttl",
 		"default_lease_ttl", "raw_storage_endpoint", "introspection_endpoint", "disable_cache", "cache_size", "disable_clustering",
@@ -135,18 +141,30 @@ var listenerKeys = table{
 	"max_header_size":          {kind: size, preset: int64(defaultMaxHeaderSize), floor: true}, // ours, as the next one
 	"max_concurrent_requests":  {kind: whole, preset: defaultMaxConcurrent},
 
-	"tls_min_version":                    {kind: oneOf("tls12", "tls10", "tls11", "tls13"), standing: refused, remedy: `remove it: TLS 1.2 is the minimum`},
-	"tls_max_version":                    {kind: oneOf("tls13", "tls10", "tls11", "tls12"), standing: refused, remedy: `remove it: TLS 1.3 is the maximum`},
-	"tls_cipher_suites":                  {kind: text, standing: refused, remedy: "remove it: Go's default suites are used"},
-	"tls_require_and_verify_client_cert": {kind: boolean, standing: refused, remedy: "set it to false and guard the port in another way"},
+	"socket_mode":  {kind: fileMode, example: `"0660"`, doc: "The permissions of the file of a unix listener, in octal; who may write may connect."},
+	"socket_user":  {kind: account, doc: "The user, by name or number, who owns the file of a unix listener."},
+	"socket_group": {kind: account, doc: "The group, by name or number, of the file of a unix listener."},
+	"systemd_socket": {kind: text, example: `"leasehold"`, // ours
+		doc: "The FileDescriptorName of the socket of systemd that the listener uses; without it the one at the listener's address, if there is one."},
 
-	"max_request_duration": {kind: duration, standing: noEffect, because: "it is not built yet"},
+	"tls_min_version":                    {kind: oneOf("tls12", "tls10", "tls11", "tls13"), doc: "The lowest version of TLS that clients may speak."},
+	"tls_max_version":                    {kind: oneOf("tls13", "tls10", "tls11", "tls12"), doc: "The highest version of TLS that clients may speak."},
+	"tls_cipher_suites":                  {kind: texts, example: `"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"`, doc: "The cipher suites up to TLS 1.2, by Go's names; those of TLS 1.3 are fixed."},
+	"tls_require_and_verify_client_cert": {kind: boolean, doc: "Whether clients must show a certificate that tls_client_ca_file vouches for."},
+	"tls_client_ca_file":                 {kind: text, doc: "The PEM bundle that clients' certificates are verified against; the system's roots when it is absent."},
+	"tls_disable_client_certs":           {kind: boolean, doc: "Whether clients are not even asked for a certificate."},
+
+	"max_request_duration": {kind: duration, doc: "The longest that a request may take together with its answer, streamed ones as well; 0 for no limit."},
+
+	"x_forwarded_for_authorized_addrs":            {kind: networks, standing: noEffect, because: useForwardedFor},
+	"x_forwarded_for_hop_skips":                   {kind: count, standing: noEffect, because: useForwardedFor},
+	"x_forwarded_for_reject_not_present":          {kind: boolean, preset: true, standing: noEffect, because: useForwardedFor},
+	"x_forwarded_for_reject_not_authorized":       {kind: boolean, preset: true, standing: noEffect, because: useForwardedFor},
+	"x_forwarded_for_client_cert_header":          {kind: text, standing: noEffect, because: useForwardedFor},
+	"x_forwarded_for_client_cert_header_decoders": {kind: text, standing: noEffect, because: useForwardedFor},
+	"proxy_protocol_behavior":                     {kind: oneOf("", "use_always", "allow_authorized", "deny_unauthorized"), standing: noEffect, because: "it has none in Vault Proxy either"},
+	"proxy_protocol_authorized_addrs":             {kind: networks, standing: noEffect, because: "it has none in Vault Proxy either"},
 }.
-	with(notYet, "tls_client_ca_file", "tls_disable_client_certs").
-	with(unixOnly, "socket_mode", "socket_user", "socket_group").
-	with(noneInVault, "x_forwarded_for_authorized_addrs", "x_forwarded_for_hop_skips", "x_forwarded_for_reject_not_present",
-		"x_forwarded_for_reject_not_authorized", "x_forwarded_for_client_cert_header", "x_forwarded_for_client_cert_header_decoders",
-		"proxy_protocol_behavior", "proxy_protocol_authorized_addrs").
 	with(serverOnly, "purpose", "cluster_address", "cors_enabled", "cors_allowed_origins", "cors_allowed_headers",
 		"custom_response_headers", "chroot_namespace", "redact_addresses", "redact_cluster_name", "redact_version",
 		"disable_request_limiter", "disable_replication_status_endpoints", "max_json_depth", "max_json_string_value_length",

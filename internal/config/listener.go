@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strings"
 
 	"leasehold/internal/vault"
 )
@@ -21,7 +20,7 @@ func (d *decoder) listener(b block) Listener {
 	agent, proxy := d.control(s, "agent_api"), d.control(s, "proxy_api")
 	l := Listener{
 		Pos:                  s.pos,
-		Address:              normalizeAddress(s.String("address")),
+		Type:                 d.typeOf(s, b),
 		TLSDisable:           s.Bool("tls_disable"),
 		TLSCertFile:          s.String("tls_cert_file"),
 		TLSKeyFile:           s.String("tls_key_file"),
@@ -37,6 +36,8 @@ func (d *decoder) listener(b block) Listener {
 		MaxRequestSize:       setting[int64](s.Settings, "max_request_size"),
 		MaxHeaderSize:        setting[int64](s.Settings, "max_header_size"),
 		MaxConcurrent:        max(setting[int](s.Settings, "max_concurrent_requests"), -1),
+		MaxDuration:          s.Duration("max_request_duration"),
+		SystemdSocket:        s.String("systemd_socket"),
 	}
 	d.lendAt = append(d.lendAt, s.place("auto_auth"))
 	if l.MaxConcurrent == 0 {
@@ -45,29 +46,19 @@ func (d *decoder) listener(b block) Listener {
 	if l.MaxRequestSize == 0 {
 		l.MaxRequestSize = defaultMaxRequestSize
 	}
-	switch t := d.typeOf(s, b); t {
+	switch l.Type {
 	case "tcp":
-		d.checkTCP(s, l)
+		d.tcp(s, &l)
+		d.listenerTLS(s, &l)
 	case "unix":
-		d.fail(s.problem(s.pos, `type "unix" is not built yet`, `use listener "tcp"`))
+		d.unix(s, &l)
+		d.listenerTLS(s, &l)
 	case "":
 		d.fail(s.problem(s.pos, "listener type must be specified", `write listener "tcp" { ... }`))
 	default:
-		d.fail(s.problem(s.pos, fmt.Sprintf("unsupported listener type %q", clip(t)), `use listener "tcp"`))
+		d.fail(s.problem(s.pos, fmt.Sprintf("unsupported listener type %q", clip(l.Type)), `use listener "tcp" or listener "unix"`))
 	}
 	return l
-}
-
-func (d *decoder) checkTCP(s section, l Listener) {
-	switch {
-	case strings.Contains(l.Address, "{{"):
-		d.fail(s.problem(s.place("address"), "address templates are not built yet", listenerKeys["address"].assign("address")))
-	case !listenable(l.Address):
-		d.fail(s.problem(s.place("address"), fmt.Sprintf("address must be host:port, not %q", clip(l.Address)), listenerKeys["address"].assign("address")))
-	}
-	if !l.TLSDisable && (l.TLSCertFile == "" || l.TLSKeyFile == "") {
-		d.fail(s.problem(s.pos, "TLS is on, and needs tls_cert_file and tls_key_file", "give both files, or write tls_disable = true"))
-	}
 }
 
 // control reads a listener's agent_api or proxy_api: what either enables is served under both prefixes.

@@ -1,93 +1,102 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
-
-// maxFile bounds the input in bytes. Real files have a few KiB.
-const maxFile = 1 << 20
 
 // duplicatesVariable is Vault's switch from errors to warnings for arguments that a file sets twice; the last one wins.
 // It covers JSON here too, where Vault never minds.
 const duplicatesVariable = "VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES"
 
-// Load reads and checks the file of -config. Its error is a *[Problems] with everything that is wrong.
+// Load reads, merges and checks the files and directories of -config. Its error is a *[Problems] with everything that is wrong in any of them.
 func Load(o Options) (*Config, error) {
-	path := strings.TrimSpace(o.Path)
-	if path == "" {
+	if strings.TrimSpace(strings.Join(o.Paths, "")) == "" {
 		return nil, failure(Problem{Stanza: "-config", Text: "no configuration file was given", Remedy: "write for example -config=proxy.hcl"})
 	}
-	src, err := readFile(path)
-	if err != nil {
-		return nil, failure(Problem{Pos: Pos{File: path}, Text: err.Error(), Remedy: "give -config one file that this user may read"})
-	}
-	return Parse(path, src, o)
-}
-
-// readFile reads at most one byte more than Parse accepts.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, reason(err)
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("directories of configuration files are not built yet")
-	}
-	src, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	return src, reason(err)
-}
-
-// reason drops the operation and the path, which the problem names already.
-func reason(err error) error {
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Err
-	}
-	return err
+	sources, problems := readAll(o.Paths)
+	return parse(sources, problems, o)
 }
 
 func failure(p Problem) error { return &Problems{Errors: []Problem{p}} }
 
-// Parse checks the text of a file. name is what problems call it; Path is not used. Its error is a *[Problems].
+// Parse checks the text of a file. name is what problems call it; Paths are not used. Its error is a *[Problems].
 func Parse(name string, src []byte, o Options) (*Config, error) {
 	if len(src) > maxFile {
-		return nil, failure(Problem{Pos: Pos{File: name}, Text: fmt.Sprintf("the file is larger than %d bytes", maxFile), Remedy: "is it a configuration file?"})
+		return nil, failure(tooLarge(name))
 	}
-	root, problem := parseTree(name, src)
-	if problem != nil {
-		return nil, failure(*problem)
-	}
+	return parse([]source{{name, src}}, nil, o)
+}
+
+// parse reads the files as one. problems are those of files that could not be read.
+func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	d := &decoder{env: o.LookupEnv}
-	d.repeated(root)
-	cfg := d.config(block{pos: Pos{File: name, Line: 1, Column: 1}, body: root}, o)
+	d := &decoder{env: o.LookupEnv, flags: o.Vault, strict: o.Strict, ignoreUnsupported: o.IgnoreUnsupported}
+	d.errors, d.texts = problems, map[string][]byte{}
+	top := block{pos: Pos{Line: 1, Column: 1}, body: &body{}}
+	if len(o.Paths) > 0 {
+		top.pos = Pos{File: strings.TrimSpace(o.Paths[0])} // of an empty directory
+	}
+	broken := len(problems) > 0
+	var files []*body
+	allow := d.allowsRepeated()
+	for i, src := range sources {
+		if i == 0 {
+			top.pos = Pos{File: src.name, Line: 1, Column: 1}
+		}
+		d.files = append(d.files, src.name)
+		d.texts[src.name] = src.text
+		root, problem := parseTree(src.name, src.text)
+		if problem != nil {
+			d.fail(*problem)
+			broken = true
+			continue
+		}
+		d.repeated(root, allow)
+		files = append(files, root)
+	}
+	if len(files) == 0 && broken {
+		_, err := d.result()
+		return nil, err
+	}
+	merged, dropped := merge(files)
+	d.checkDropped(dropped)
+	d.incomplete = broken
+	d.lendAt, d.settings, d.counted = nil, nil, nil
+	top.body = merged
+	cfg := d.config(top, o)
 	warnings, err := d.result()
 	if err != nil {
 		return nil, err
 	}
-	cfg.Warnings = warnings
+	slices.SortStableFunc(d.settings, func(a, b Setting) int { return d.byPlace(Problem{Pos: a.Source.Pos}, Problem{Pos: b.Source.Pos}) })
+	cfg.Warnings, cfg.Settings = warnings, d.settings
 	return cfg, nil
 }
 
+// allowsRepeated reads Vault's switch.
+func (d *decoder) allowsRepeated() bool {
+	v := d.variable(duplicatesVariable)
+	if v == "" {
+		return false
+	}
+	allow, err := strconv.ParseBool(v)
+	if err != nil {
+		d.fail(Problem{Stanza: duplicatesVariable, Text: "must be true or false", Remedy: "unset it"})
+	}
+	return allow
+}
+
 // repeated reports arguments that are set more than once.
-func (d *decoder) repeated(root *body) {
+func (d *decoder) repeated(root *body, allow bool) {
 	say := d.fail
-	if v := d.variable(duplicatesVariable); v != "" {
-		allow, err := strconv.ParseBool(v)
-		if err != nil {
-			d.fail(Problem{Stanza: duplicatesVariable, Text: "must be true or false", Remedy: "unset it"})
-		}
-		if allow {
-			say = d.warn
-		}
+	if allow {
+		say = d.warn
 	}
 	root.dropRepeated("", func(stanza string, first, again item) {
 		say(Problem{
@@ -116,13 +125,20 @@ func (d *decoder) config(file block, o Options) *Config {
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
 		ShutdownTimeout: top.Duration("shutdown_timeout"),
 	}
+	d.telemetry(top)
+	d.override(&cfg.Vault, o.Vault)
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
+	cfg.LogFile = d.logFile(top, o.LogFile)
+	cfg.Connections = d.connections(top)
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth
 	}
-	d.validate(top, cfg)
+	d.checkCommandLine(o, cfg)
+	if !d.incomplete { // what is missing may stand in the file that cannot be read
+		d.validate(top, cfg)
+	}
 	return cfg
 }
 

@@ -22,7 +22,7 @@ func TestLoadReadsOneFile(t *testing.T) {
 	if err := os.WriteFile(large, []byte(strings.Repeat("# comment\n", 200_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := config.Load(config.Options{Path: " " + path + " "})
+	cfg, err := config.Load(config.Options{Paths: []string{" " + path + " "}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,12 +31,11 @@ func TestLoadReadsOneFile(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ path, want string }{
 		"none":      {"", "-config: no configuration file was given; write for example -config=proxy.hcl"},
-		"missing":   {"missing.hcl", "missing.hcl: no such file or directory; give -config one file that this user may read"},
-		"directory": {dir, dir + ": directories of configuration files are not built yet; give -config one file that this user may read"},
+		"missing":   {"missing.hcl", "missing.hcl: no such file or directory; give -config a file or a directory that this user may read"},
 		"too large": {large, large + ": the file is larger than 1048576 bytes; is it a configuration file?"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := config.Load(config.Options{Path: tc.path})
+			cfg, err := config.Load(config.Options{Paths: []string{tc.path}})
 			if cfg != nil || err == nil || err.Error() != tc.want {
 				t.Errorf("got %v, %v; want %s", cfg, err, tc.want)
 			}
@@ -88,7 +87,7 @@ func TestBadFlagsAndVariablesAreReportedWithTheFile(t *testing.T) {
 	const want = `VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES: must be true or false; unset it
 -log-level: unknown log level: y; write trace, debug, info, warn or error
 VAULT_LOG_LEVEL: unknown log level: z; write trace, debug, info, warn or error
-VAULT_LOG_FORMAT: unknown log format: xml; write standard or json
+VAULT_LOG_FORMAT: unknown log format: xml; write standard, json or logfmt
 t.hcl:1: log_level: unknown log level: x; write trace, debug, info, warn or error`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
@@ -155,15 +154,13 @@ func TestWarnings(t *testing.T) {
 		"very long key":      {tcp + strings.Repeat("a", 100) + " = 1\n", `t.hcl:2: unknown key "` + strings.Repeat("a", 60) + `..." is ignored; remove it`},
 		"key of the server":  {tcp + "storage \"file\" {}\n", `t.hcl:2: storage has no effect: only a Vault server reads it; remove it`},
 		"telemetry":          {tcp + "telemetry {}\n", `t.hcl:2: telemetry has no effect: it is not built yet; remove it`},
-		"idle connections":   {tcp + "disable_idle_connections = [\"caching\"]\n", `t.hcl:2: disable_idle_connections has no effect: it is not built yet; remove it`},
-		"log file":           {tcp + "log_file = \"x\"\n", `t.hcl:2: log_file has no effect: logs go to standard error only; remove it`},
 		"no effect in Vault": {tcp + "disable_mlock = true\n", `t.hcl:2: disable_mlock has no effect: it has none in Vault Proxy either; remove it`},
 		"CORS": {
 			"listener \"tcp\" {\ntls_disable = true\ncors_enabled = true\n}\n", `t.hcl:3: listener: cors_enabled has no effect: only a Vault server reads it; remove it`,
 		},
 		"socket mode": {
 			"listener \"tcp\" {\ntls_disable = true\nsocket_mode = \"0600\"\n}\n",
-			`t.hcl:3: listener: socket_mode has no effect: only unix listeners have it, and they are not built yet; remove it`,
+			`t.hcl:3: listener: socket_mode has no effect: only unix listeners have it; remove it`,
 		},
 		"labels": {
 			"vault \"main\" {}\nlistener \"tcp\" \"two\" { tls_disable = true }\n",

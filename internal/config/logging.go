@@ -63,9 +63,9 @@ func parseLogFormat(s string) (string, *Problem) {
 	switch format := strings.ToLower(s); format {
 	case "", "standard":
 		return "standard", nil
-	case "json":
+	case "json", "logfmt":
 		return format, nil
 	default:
-		return "", &Problem{Text: "unknown log format: " + clip(s), Remedy: "write standard or json"}
+		return "", &Problem{Text: "unknown log format: " + clip(s), Remedy: "write standard, json or logfmt"}
 	}
 }

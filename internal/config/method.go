@@ -24,7 +24,7 @@ func (d *decoder) method(b block) Method {
 		MaxAttempts:  s.Int("max_attempts"),
 		TotalTimeout: s.Duration("total_timeout"),
 	}
-	if d.variable("VAULT_NAMESPACE") != "" {
+	if d.externalNamespace() != "" {
 		m.Namespace = "" // the environment's is used for everything, and stands in Vault.Namespace
 	}
 	if m.MountPath == "" {

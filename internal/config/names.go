@@ -18,12 +18,16 @@ var stanzaName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // autoAuths reads every auto_auth stanza.
 func (d *decoder) autoAuths(top section) []AutoAuth {
 	var all []AutoAuth
-	for _, b := range named(top.blocks["auto_auth"]) {
+	first := map[vault.AutoAuthName]int{}
+	writers := map[string]writer{}
+	for i, b := range named(top.blocks["auto_auth"]) {
 		a := d.autoAuth(b)
-		if i := slices.IndexFunc(all, func(o AutoAuth) bool { return o.Name == a.Name }); i >= 0 {
-			d.fail(sameName(all[i], a))
+		if earlier, again := first[a.Name]; again {
+			d.fail(sameName(all[earlier], a))
+		} else {
+			first[a.Name] = i
 		}
-		d.checkPaths(all, a)
+		d.checkPaths(writers, i, a)
 		all = append(all, a)
 	}
 	return all
@@ -69,18 +73,29 @@ func sameName(first, again AutoAuth) Problem {
 	return Problem{again.Pos, "auto_auth", fmt.Sprintf("the name %q is that of the stanza at line %d", clip(string(again.Name)), first.Pos.Line), "give it another name"}
 }
 
-// checkPaths refuses a sink that writes to the file of another stanza's: whoever reads it would get now one token, now the other.
-func (d *decoder) checkPaths(others []AutoAuth, a AutoAuth) {
-	for i, sink := range a.Sinks {
-		if at := slices.IndexFunc(a.Sinks[:i], func(s Sink) bool { return s.Path != "" && filepath.Clean(s.Path) == filepath.Clean(sink.Path) }); at >= 0 {
-			d.fail(Problem{sink.Pos, "auto_auth", fmt.Sprintf("the sink at line %d writes to the same file", a.Sinks[at].Pos.Line), "give each sink a path of its own"})
+// writer is the first sink that writes to a file, and its stanza.
+type writer struct {
+	stanza int // in file order
+	name   vault.AutoAuthName
+	pos    Pos
+}
+
+// checkPaths refuses a sink that writes to the file of another: whoever reads it would get now one token, now the other.
+func (d *decoder) checkPaths(writers map[string]writer, stanza int, a AutoAuth) {
+	for _, sink := range a.Sinks {
+		if sink.Path == "" {
+			continue
 		}
-		for _, o := range others {
-			i := slices.IndexFunc(o.Sinks, func(s Sink) bool { return s.Path != "" && filepath.Clean(s.Path) == filepath.Clean(sink.Path) })
-			if i >= 0 && o.Name != a.Name {
-				d.fail(Problem{sink.Pos, "auto_auth", fmt.Sprintf("the sink at line %d writes the token of another auto_auth stanza to the same file", o.Sinks[i].Pos.Line),
-					"give each sink a path of its own"})
-			}
+		path := filepath.Clean(sink.Path)
+		earlier, taken := writers[path]
+		switch {
+		case !taken:
+			writers[path] = writer{stanza, a.Name, sink.Pos}
+		case earlier.stanza == stanza:
+			d.fail(Problem{sink.Pos, "auto_auth", fmt.Sprintf("the sink at line %d writes to the same file", earlier.pos.Line), "give each sink a path of its own"})
+		case earlier.name != a.Name:
+			d.fail(Problem{sink.Pos, "auto_auth", fmt.Sprintf("the sink at line %d writes the token of another auto_auth stanza to the same file", earlier.pos.Line),
+				"give each sink a path of its own"})
 		}
 	}
 }
@@ -119,8 +134,10 @@ func (d *decoder) checkNames(cfg *Config) {
 
 // AutoAuthNamed returns the stanza of a name, "" for the one without; nil when there is none.
 func (c *Config) AutoAuthNamed(name vault.AutoAuthName) *AutoAuth {
-	if i := slices.IndexFunc(c.AutoAuths, func(a AutoAuth) bool { return a.Name == name }); i >= 0 {
-		return &c.AutoAuths[i]
+	for i := range c.AutoAuths { // by place: a stanza is large to copy, and every listener asks
+		if c.AutoAuths[i].Name == name {
+			return &c.AutoAuths[i]
+		}
 	}
 	return nil
 }
@@ -128,7 +145,8 @@ func (c *Config) AutoAuthNamed(name vault.AutoAuthName) *AutoAuth {
 // otherName is the remedy for a name that no stanza has.
 func (c *Config) otherName(name vault.AutoAuthName) string {
 	near := nearest(string(name), func(yield func(string) bool) {
-		for _, a := range c.AutoAuths {
+		const enough = 100 // a long file may have as many listeners as stanzas, and each that errs looks through them
+		for _, a := range c.AutoAuths[:min(enough, len(c.AutoAuths))] {
 			if a.Name != "" && !yield(string(a.Name)) {
 				return
 			}

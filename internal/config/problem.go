@@ -1,8 +1,10 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -48,6 +50,8 @@ func (p Problem) String() string {
 // Problems is the error of [Load] and [Parse]. It carries the warnings too, because the misspelt key that a
 // warning names is often the reason for the error next to it.
 type Problems struct {
+	texts map[string][]byte // of the files, for Report
+
 	Errors   []Problem // at least one, in file order
 	Warnings []Problem // in file order
 }
@@ -61,8 +65,55 @@ func (p *Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// maxReported bounds what Report prints.
+const maxReported = 50
+
+// Report is Error for a terminal: each error with its column, and below it the key that it is about. What stands right of the key is not
+// shown: it may be a secret.
+func (p *Problems) Report() string {
+	var b strings.Builder
+	for i, e := range p.Errors {
+		if i == maxReported {
+			fmt.Fprintf(&b, "and %d more\n", len(p.Errors)-i)
+			break
+		}
+		line := e.String()
+		if at := e.Pos.String(); e.Pos.Line > 0 && e.Pos.Column > 0 {
+			line = fmt.Sprintf("%s:%d%s", at, e.Pos.Column, strings.TrimPrefix(line, at))
+		}
+		b.WriteString(line + "\n")
+		if key := keyAt(p.texts[e.Pos.File], e.Pos); key != "" {
+			number := fmt.Sprint(e.Pos.Line)
+			fmt.Fprintf(&b, "  %s | %s ...\n  %s | ^\n", number, key, strings.Repeat(" ", len(number)))
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// keyBefore is a key and what follows keys.
+var keyBefore = regexp.MustCompile(`^("?[A-Za-z_][A-Za-z0-9_-]{0,60}"?)[ \t]*[={:]`)
+
+// keyAt returns the key that begins at a place, "" when none does.
+func keyAt(text []byte, at Pos) string {
+	number := 0
+	for line := range bytes.Lines(text) {
+		if number++; number < at.Line {
+			continue
+		}
+		if r := []rune(string(line)); at.Column > 0 && at.Column <= len(r) {
+			if found := keyBefore.FindStringSubmatch(string(r[at.Column-1:])); found != nil {
+				return found[1]
+			}
+		}
+		break
+	}
+	return ""
+}
+
 // report collects what is found while a file is read.
 type report struct {
+	texts    map[string][]byte
+	files    []string // in the order in which they are read
 	errors   []Problem
 	warnings []Problem
 }
@@ -72,14 +123,22 @@ func (r *report) warn(p Problem) { r.warnings = append(r.warnings, p) }
 
 // result sorts what was found. The error is nil when there were only warnings.
 func (r *report) result() ([]Problem, error) {
-	slices.SortStableFunc(r.errors, byPlace)
-	slices.SortStableFunc(r.warnings, byPlace)
+	slices.SortStableFunc(r.errors, r.byPlace)
+	slices.SortStableFunc(r.warnings, r.byPlace)
 	if len(r.errors) > 0 {
-		return nil, &Problems{Errors: r.errors, Warnings: r.warnings}
+		return nil, &Problems{texts: r.texts, Errors: r.errors, Warnings: r.warnings}
 	}
 	return r.warnings, nil
 }
 
-func byPlace(a, b Problem) int {
-	return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+// byPlace puts flags and variables first, then what belongs to a path that could not be read, then the files in their order.
+func (r *report) byPlace(a, b Problem) int {
+	return cmp.Or(cmp.Compare(r.order(a.Pos.File), r.order(b.Pos.File)), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
+}
+
+func (r *report) order(file string) int {
+	if file == "" {
+		return -2
+	}
+	return slices.Index(r.files, file)
 }

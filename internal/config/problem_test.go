@@ -79,7 +79,7 @@ func TestBrokenFilesNameThePlaceAndTheRemedy(t *testing.T) {
 		},
 		"log format": {
 			"log_format = \"xml\"\n" + tcp,
-			`t.hcl:1: log_format: unknown log format: xml; write standard or json`,
+			`t.hcl:1: log_format: unknown log format: xml; write standard, json or logfmt`,
 		},
 		"negative grace": {
 			"shutdown_timeout = \"-1s\"\n" + tcp,

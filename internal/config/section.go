@@ -44,6 +44,14 @@ type decoder struct {
 	report
 	env func(string) (string, bool)
 
+	flags             VaultFlags
+	strict            bool // unknown keys are errors
+	ignoreUnsupported bool // templates are warnings
+	incomplete        bool // a file is missing from what is read
+
+	settings []Setting
+	counted  map[string]int // sections read of each path that may be repeated
+
 	lendAt []Pos // where each listener says whose token it lends
 }
 
@@ -54,6 +62,7 @@ func (d *decoder) section(path string, b block, keys table) section {
 	for key, r := range keys {
 		s.values[key] = r.fallback()
 	}
+	d.count(path)
 	for _, it := range b.body.items {
 		d.item(s, it, keys)
 	}
@@ -86,6 +95,7 @@ func (d *decoder) item(s section, it item, keys table) {
 		d.fail(s.problem(it.pos, s.name(key)+" must not be empty", r.assign(key)))
 	case !r.floor || positive(v):
 		s.values[key] = v
+		d.given(s, key, r, v, it.pos)
 	}
 	d.stand(s, key, r, it.pos, r.standing == refused && r.kind.zero != nil && v == r.fallback())
 }
@@ -115,6 +125,8 @@ func (d *decoder) stand(s section, key string, r rule, at Pos, isDefault bool) {
 		d.warn(s.problem(at, name+" is deprecated", r.remedy))
 	case r.standing == noEffect:
 		d.warn(s.problem(at, name+" has no effect: "+r.because, "remove it"))
+	case r.standing == refused && !isDefault && r.block == several && d.ignoreUnsupported:
+		d.warn(s.problem(at, name+" is ignored: it is not built yet", "remove it, or keep Vault Agent for it"))
 	case r.standing == refused && !isDefault:
 		d.fail(s.problem(at, name+" is not built yet", r.remedy))
 	}
@@ -128,6 +140,10 @@ func (d *decoder) unknown(s section, it item, keys table) {
 	remedy := "remove it"
 	if near := nearest(strings.ToLower(it.key), maps.Keys(keys)); near != "" {
 		remedy = fmt.Sprintf("did you mean %q?", near)
+	}
+	if d.strict {
+		d.fail(s.problem(it.pos, fmt.Sprintf("unknown %s %q", what, s.name(clip(it.key))), remedy))
+		return
 	}
 	d.warn(s.problem(it.pos, fmt.Sprintf("unknown %s %q is ignored", what, s.name(clip(it.key))), remedy))
 }

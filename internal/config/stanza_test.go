@@ -117,10 +117,10 @@ func TestBrokenListenerAndCache(t *testing.T) {
 	for name, tc := range map[string]struct{ src, want string }{
 		"unix": {
 			"listener \"unix\" {\n  address = \"/run/proxy.sock\"\n}\n",
-			`t.hcl:1: listener: type "unix" is not built yet; use listener "tcp"`,
+			`t.hcl:1: listener: TLS is on, and needs tls_cert_file and tls_key_file; give both files, or write tls_disable = true`,
 		},
 		"no type":    {"listener {}\n", `t.hcl:1: listener: listener type must be specified; write listener "tcp" { ... }`},
-		"other type": {"listener \"udp\" {}\n", `t.hcl:1: listener: unsupported listener type "udp"; use listener "tcp"`},
+		"other type": {"listener \"udp\" {}\n", `t.hcl:1: listener: unsupported listener type "udp"; use listener "tcp" or listener "unix"`},
 		"TLS without its files": {
 			"listener \"tcp\" {\n  tls_cert_file = \"c.pem\"\n}\n",
 			`t.hcl:1: listener: TLS is on, and needs tls_cert_file and tls_key_file; give both files, or write tls_disable = true`,
@@ -134,17 +134,16 @@ func TestBrokenListenerAndCache(t *testing.T) {
 			`t.hcl:3: listener: address must be host:port, not "127.0.0.1:82000"; write for example address = "127.0.0.1:8200"`,
 		},
 		"address template": {
-			"listener \"tcp\" {\n  tls_disable = true\n  address = \"{{ GetPrivateIP }}:8200\"\n}\n",
-			`t.hcl:3: listener: address templates are not built yet; write for example address = "127.0.0.1:8200"`,
+			"listener \"tcp\" {\n  tls_disable = true\n  address = \"{{ GetNothing }}:8200\"\n}\n",
+			`t.hcl:3: listener: unable to parse address template "{{ GetNothing }}:8200": function "GetNothing" not defined; write for example address = "{{ GetPrivateIP }}:8200", or the address itself`,
 		},
 		"role": {
 			"listener \"tcp\" {\n  tls_disable = true\n  role = \"metrics\"\n}\n",
 			`t.hcl:3: listener: role must be "default" or "metrics_only", not "metrics"; write for example role = "default"`,
 		},
 		"mutual TLS": {
-			"listener \"tcp\" {\n  tls_cert_file = \"c\"\n  tls_key_file = \"k\"\n  tls_require_and_verify_client_cert = true\n  tls_min_version = \"tls13\"\n}\n",
-			`t.hcl:4: listener: tls_require_and_verify_client_cert is not built yet; set it to false and guard the port in another way` + "\n" +
-				`t.hcl:5: listener: tls_min_version is not built yet; remove it: TLS 1.2 is the minimum`,
+			"listener \"tcp\" {\n  tls_cert_file = \"c\"\n  tls_key_file = \"k\"\n  tls_require_and_verify_client_cert = true\n  tls_disable_client_certs = true\n}\n",
+			`t.hcl:5: listener: tls_disable_client_certs and tls_require_and_verify_client_cert exclude each other; remove one of the two`,
 		},
 		"both quit blocks are read": {
 			"listener \"tcp\" {\n  tls_disable = true\n  agent_api { enable_quit = true }\n  proxy_api { enable_quit = \"x\" }\n}\n",

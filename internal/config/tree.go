@@ -44,6 +44,13 @@ func parseTree(name string, src []byte) (*body, *Problem) {
 			Remedy: "save it as UTF-8",
 		}
 	}
+	if i := bytes.IndexByte(src, 0); i >= 0 { // UTF-16 without its mark is valid UTF-8, and neither parser says so
+		return nil, &Problem{
+			Pos:    Pos{File: name, Line: 1 + bytes.Count(src[:i], []byte("\n"))},
+			Text:   "the file holds a byte of zero, as UTF-16 does",
+			Remedy: "save it as UTF-8",
+		}
+	}
 	if bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) {
 		return parseJSON(name, src)
 	}

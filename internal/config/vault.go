@@ -24,15 +24,12 @@ func (d *decoder) vault(top section) Vault {
 		PassRedirects:  s.Bool("pass_redirects"),
 		RedirectHosts:  setting[[]string](s.Settings, "redirect_hosts"),
 	}
-	if ns := d.variable("VAULT_NAMESPACE"); ns != "" {
-		v.Namespace = ns
-	}
 	for _, a := range setting[[]string](s.Settings, "addresses") {
 		v.Addresses = append(v.Addresses, normalizeAddress(a))
 	}
 	d.checkAddresses(s, v)
-	hasCert := v.ClientCert != "" || d.variable("VAULT_CLIENT_CERT") != ""
-	hasKey := v.ClientKey != "" || d.variable("VAULT_CLIENT_KEY") != ""
+	hasCert := v.ClientCert != "" || d.flags.ClientCert != "" || d.variable("VAULT_CLIENT_CERT") != ""
+	hasKey := v.ClientKey != "" || d.flags.ClientKey != "" || d.variable("VAULT_CLIENT_KEY") != ""
 	if (v.ClientCert != "" || v.ClientKey != "") && hasCert != hasKey {
 		d.fail(s.problem(s.pos, "both client cert and client key must be provided", "set client_cert and client_key, or neither"))
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 
@@ -25,6 +25,8 @@ type Options struct {
 
 	// Ready is called once: the listeners are bound, and an auto-auth token is held if there is to be one. It may be nil.
 	Ready func(Started)
+
+	Dumps <-chan io.Writer // each gets all metrics as text; it may be nil
 }
 
 // Started is what a daemon that is ready tells about itself.
@@ -82,6 +84,13 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	})
 	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
+	g.Go(func() error { p.dump(ctx, o.Dumps); return nil })
+	g.Go(func() error { p.notify.feed(ctx, p.works); return nil })
+	g.Go(func() error {
+		<-ctx.Done()
+		p.notify.Stopping()
+		return nil
+	})
 	err = g.Wait()
 	exit.finish(err)
 	if err != nil && !errors.Is(err, errDone) {
@@ -91,15 +100,40 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	return nil
 }
 
+// dump writes the metrics to whoever asks, until ctx ends.
+func (p *parts) dump(ctx context.Context, to <-chan io.Writer) {
+	for {
+		select {
+		case w := <-to:
+			if err := p.meters.Dump(w); err != nil {
+				p.log.Warn("metrics not written", slog.Any("error", err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // listen binds every listener of the configuration, or none.
-func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) {
+func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err error) {
+	inherited, err := listener.Inherit()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = inherited.Close() }() // nobody will use them
 	for _, l := range p.cfg.Listeners {
-		ln, err := listener.Open(ctx, settings(l))
+		s := settings(l)
+		s.Inherited = inherited
+		ln, err := listener.Open(ctx, s)
 		if err != nil {
 			closeAll(sockets)
 			return nil, fmt.Errorf("%s%w", place(l.Pos), err)
 		}
 		sockets = append(sockets, ln)
+		if ln.Inherited() && (l.SocketMode != 0 || l.SocketUser != "" || l.SocketGroup != "") {
+			p.log.Warn("socket_mode, socket_user and socket_group have no effect on a socket of systemd; write SocketMode=, SocketUser= and SocketGroup= in its unit",
+				slog.String("address", ln.Addr().String()))
+		}
 		p.log.Info("listening", slog.String("address", ln.Addr().String()), slog.Bool("tls", !l.TLSDisable))
 		if p.pointsAt(ln.Addr()) {
 			closeAll(sockets)
@@ -107,12 +141,16 @@ func (p *parts) listen(ctx context.Context) (sockets []net.Listener, err error) 
 				place(p.cfg.Vault.Pos), p.upstream.Address())
 		}
 	}
+	if left := inherited.Unused(); left != "" {
+		p.log.Warn("systemd has handed over sockets that no listener uses; give a listener their address, or systemd_socket", slog.String("sockets", left))
+	}
 	return sockets, nil
 }
 
 // announce waits for the first token of every login and tells that the daemon is ready. With the tokens of the last run it is so at once: hits need no
 // Vault (hashicorp/vault#28305).
-func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
+func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error {
+	p.notify.Status("listening, not logged in yet")
 	resuming, err := p.awaitLogins(ctx)
 	if err != nil {
 		return nil // asked to stop
@@ -123,12 +161,16 @@ func (p *parts) announce(ctx context.Context, sockets []net.Listener) error {
 	}
 	for i, ln := range sockets {
 		scheme := "https://"
-		if p.cfg.Listeners[i].TLSDisable {
+		switch {
+		case p.cfg.Listeners[i].Type == "unix":
+			scheme = "unix://"
+		case p.cfg.Listeners[i].TLSDisable:
 			scheme = "http://"
 		}
 		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())
 	}
 	log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
+	p.notify.Started(statusLine(started))
 	if p.ready != nil {
 		p.ready(started)
 	}
@@ -171,7 +213,7 @@ func place(at config.Pos) string {
 	return at.String() + ": "
 }
 
-func closeAll(sockets []net.Listener) {
+func closeAll(sockets []*listener.Socket) {
 	for _, ln := range sockets {
 		_ = ln.Close() // nothing was accepted on it
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ type parts struct {
 	ready func(Started)
 
 	started time.Time
+	notify  *notifier
 
 	vaultSettings upstream.Settings
 	upstream      *upstream.Client
@@ -47,7 +49,7 @@ type parts struct {
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
-	p := &parts{cfg: cfg, log: o.Log, ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
+	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err
@@ -59,11 +61,12 @@ func (p *parts) build(o Options) (err error) {
 	v := p.cfg.Vault
 	p.vaultSettings = upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
-		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
+		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries, IgnoreEnv: config.VaultVariables,
 		Product: "Leasehold/" + o.Version, Log: o.Log,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[p.cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[p.cfg.APIProxy.XForwardedFor],
+		Proxying: upstream.Connections(p.cfg.Connections.Proxying), AutoAuth: upstream.Connections(p.cfg.Connections.AutoAuth),
 		Reached: func() { p.logins.vaultAnswers() },
 	}
 	p.upstream, err = upstream.New(p.vaultSettings)
@@ -203,7 +206,13 @@ func (p *parts) pointsAt(addr net.Addr) bool {
 
 func isAt(vault string, addr net.Addr) bool {
 	u, err := url.Parse(vault)
-	if err != nil || u.Port() == "" {
+	if err != nil {
+		return false
+	}
+	if socket, ok := addr.(*net.UnixAddr); ok {
+		return u.Scheme == "unix" && filepath.Clean(u.Path) == filepath.Clean(socket.Name)
+	}
+	if u.Port() == "" {
 		return false
 	}
 	_, port, err := net.SplitHostPort(addr.String())
@@ -218,11 +227,14 @@ func isAt(vault string, addr net.Addr) bool {
 
 func settings(l config.Listener) listener.Settings {
 	s := listener.Settings{
-		Address: l.Address, ReadHeaderTimeout: l.ReadHeaderTimeout, ReadTimeout: l.ReadTimeout,
+		Unix: l.Type == "unix", Address: l.Address, SocketMode: l.SocketMode, SocketUser: l.SocketUser, SocketGroup: l.SocketGroup, SystemdSocket: l.SystemdSocket,
+		MaxDuration: l.MaxDuration, ReadHeaderTimeout: l.ReadHeaderTimeout, ReadTimeout: l.ReadTimeout,
 		WriteTimeout: l.WriteTimeout, IdleTimeout: l.IdleTimeout, MaxHeaderSize: int(l.MaxHeaderSize),
 	}
 	if !l.TLSDisable {
-		s.CertFile, s.KeyFile = l.TLSCertFile, l.TLSKeyFile
+		s.CertFile, s.KeyFile, s.ClientCAFile = l.TLSCertFile, l.TLSKeyFile, l.TLSClientCAFile
+		s.MinVersion, s.MaxVersion, s.CipherSuites = l.TLSMinVersion, l.TLSMaxVersion, l.TLSCipherSuites
+		s.RequireClientCert, s.DisableClientCerts = l.RequireClientCert, l.DisableClientCerts
 	}
 	return s
 }

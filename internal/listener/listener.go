@@ -4,69 +4,22 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// keepAlive is the TCP keep-alive period of accepted connections, as Vault Proxy's.
-const keepAlive = 3 * time.Minute
-
-// Settings are those of one listener "tcp".
-type Settings struct {
-	Address           string        // host:port; port 0 takes a free one
-	CertFile, KeyFile string        // PEM; both empty serves plain HTTP
-	ReadHeaderTimeout time.Duration // 0 means ReadTimeout
-	ReadTimeout       time.Duration // for each 64 KiB of a request's body; 0 means no limit
-	WriteTimeout      time.Duration // for a whole answer; 0 means no limit
-	IdleTimeout       time.Duration // between requests; 0 means ReadTimeout
-	MaxHeaderSize     int           // bytes of a request's line and headers, 431 beyond; 0 means 1 MiB
-}
-
-// Open binds the socket. Nothing is accepted before Serve.
-func Open(ctx context.Context, s Settings) (net.Listener, error) {
-	config := net.ListenConfig{KeepAlive: keepAlive}
-	ln, err := config.Listen(ctx, network(s.Address), s.Address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("listener: %s is in use by another process; stop it or choose another address", s.Address)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listener: cannot listen on %s: %w; choose an address of this machine", s.Address, err)
-	}
-	if s.CertFile == "" {
-		return ln, nil
-	}
-	pair, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
-	if err != nil {
-		_ = ln.Close()
-		return nil, fmt.Errorf("listener: error loading TLS cert: %w; tls_cert_file and tls_key_file must be a PEM pair without passphrase", err)
-	}
-	return tls.NewListener(ln, &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"},
-	}), nil
-}
-
-// network keeps an IPv4 address to IPv4: 0.0.0.0 must not open the machine's IPv6 side as well.
-func network(address string) string {
-	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
-		return "tcp4"
-	}
-	return "tcp"
-}
-
-// Serve answers requests on ln until ctx ends, then lets those under way finish for at most grace and cuts the rest.
+// Serve answers requests on ln until ctx ends, then lets those under way finish for at most grace and cuts the rest. A [Socket] takes up its certificate,
+// key and client CA anew whenever their files change.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, grace time.Duration, logger *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           paced(h, s.ReadTimeout),
+		Handler:           paced(bounded(h, s.MaxDuration), s.ReadTimeout),
 		ReadHeaderTimeout: cmp.Or(s.ReadHeaderTimeout, s.ReadTimeout),
 		WriteTimeout:      s.WriteTimeout,
 		IdleTimeout:       cmp.Or(s.IdleTimeout, s.ReadTimeout),
@@ -74,6 +27,9 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, gra
 		ErrorLog:          log.New(problems{logger}, "", 0),
 	}
 	g, ended := errgroup.WithContext(ctx)
+	if socket, ok := ln.(*Socket); ok {
+		g.Go(func() error { socket.watch(ended, s.FileInterval, logger); return nil })
+	}
 	g.Go(func() error {
 		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("listener: accept on %s: %w", ln.Addr(), err)

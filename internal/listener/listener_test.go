@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t *testing.T, s listener.Settings) net.Listener {
+func open(t *testing.T, s listener.Settings) *listener.Socket {
 	t.Helper()
 	ln, err := listener.Open(t.Context(), s)
 	if err != nil {

@@ -5,13 +5,18 @@ import (
 	"log/slog"
 )
 
-// NewLogger returns a logger that writes records of at least level to w, as JSON when format is "json" and else as text.
+// NewLogger returns a logger that writes records of at least level to w, each with one Write: as JSON when format is "json", as key=value pairs when
+// it is "logfmt", and else as lines in Vault's form.
 func NewLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: traceName}
-	if format == "json" {
+	switch format {
+	case "json":
 		return slog.New(slog.NewJSONHandler(w, options))
+	case "logfmt":
+		return slog.New(slog.NewTextHandler(w, options))
+	default:
+		return slog.New(newLineHandler(w, level))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // traceName names the level below debug, which slog would print as DEBUG-4.

@@ -1,11 +1,8 @@
 package telemetry_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -165,6 +162,21 @@ func TestWhatWasRestoredIsTold(t *testing.T) {
 	}
 }
 
+// What SIGUSR1 writes is what a scrape gets.
+func TestDump(t *testing.T) {
+	m := newMeters(t)
+	m.Hit()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/proxy/v1/metrics", nil))
+	var dump strings.Builder
+	if err := m.Dump(&dump); err != nil {
+		t.Fatal(err)
+	}
+	if dump.String() != w.Body.String() || !strings.Contains(dump.String(), "vault_proxy_cache_hit 1") {
+		t.Errorf("dump = %s", dump.String())
+	}
+}
+
 func TestUnknownFormatsAreRefused(t *testing.T) {
 	for _, format := range []string{"json", "Prometheus", "<script>"} {
 		w := httptest.NewRecorder()
@@ -191,69 +203,5 @@ func BenchmarkScrape(b *testing.B) {
 	r := httptest.NewRequest(http.MethodGet, "/proxy/v1/metrics", nil)
 	for b.Loop() {
 		h.ServeHTTP(httptest.NewRecorder(), r)
-	}
-}
-
-const trace = slog.LevelDebug - 4
-
-func TestLoggerLevels(t *testing.T) {
-	levels := []slog.Level{trace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	names := []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR"}
-	for i, level := range levels {
-		for _, format := range []string{"json", "standard", ""} {
-			t.Run(names[i]+" "+format, func(t *testing.T) {
-				var b bytes.Buffer
-				log := telemetry.NewLogger(&b, level, format)
-				for _, l := range levels {
-					log.Log(t.Context(), l, "said", slog.String("at", l.String()))
-				}
-				if got := levelsIn(t, b.String(), format); !slices.Equal(got, names[i:]) {
-					t.Errorf("levels = %v, want %v", got, names[i:])
-				}
-			})
-		}
-	}
-}
-
-// levelsIn returns the level of each line.
-func levelsIn(t *testing.T, text, format string) (levels []string) {
-	t.Helper()
-	for line := range strings.Lines(text) {
-		if format == "json" {
-			var record struct{ Level, Msg string }
-			if err := json.Unmarshal([]byte(line), &record); err != nil || record.Msg != "said" {
-				t.Errorf("line %q: %v", line, err)
-			}
-			levels = append(levels, record.Level)
-			continue
-		}
-		_, rest, ok := strings.Cut(line, " level=")
-		level, rest, _ := strings.Cut(rest, " ")
-		if !ok || !strings.HasPrefix(line, "time=") || !strings.HasPrefix(rest, "msg=said ") {
-			t.Errorf("line %q", line)
-		}
-		levels = append(levels, level)
-	}
-	return levels
-}
-
-func TestTheLevelCanChange(t *testing.T) {
-	var b bytes.Buffer
-	var level slog.LevelVar
-	log := telemetry.NewLogger(&b, &level, "standard")
-	log.Debug("unheard")
-	level.Set(slog.LevelDebug)
-	log.Debug("heard")
-	if got := b.String(); strings.Contains(got, "unheard") || !strings.Contains(got, "heard") {
-		t.Errorf("log = %q", got)
-	}
-}
-
-// Only the record's own level is renamed; attributes keep their names and values.
-func TestAttributesAreLeftAlone(t *testing.T) {
-	var b bytes.Buffer
-	telemetry.NewLogger(&b, trace, "standard").WithGroup("vault").With("level", trace).Info("said", "seen", slog.LevelError, "level", "own")
-	if got := b.String(); !strings.Contains(got, "level=INFO msg=said vault.level=DEBUG-4 vault.seen=ERROR vault.level=own") {
-		t.Errorf("log = %q", got)
 	}
 }

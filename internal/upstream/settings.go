@@ -99,7 +99,8 @@ func (s *Settings) vaultConfig(conns Connections, address string) (*api.Config, 
 	if conns.DisableIdle {
 		transport.MaxIdleConnsPerHost = -1
 	}
-	transport.DisableKeepAlives = conns.DisableKeepAlives
+	// An HTTP/2 connection stays in its own pool whatever the size of the idle one; only keep-alives end it.
+	transport.DisableKeepAlives = conns.DisableKeepAlives || conns.DisableIdle
 	transport.DisableCompression = true // what the client asked for is what it gets
 	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pongWithin}
 	if s.Transport != nil {

@@ -24,7 +24,7 @@ api_proxy { use_auto_auth_token = "maybe" }
 `)
 	p.wantExit(t, 1)
 	out := p.log.String()
-	for _, line := range []string{"proxy.hcl:2: vault: ", "proxy.hcl:3: vault: ", "proxy.hcl:5: listener: ", "proxy.hcl:8: api_proxy: "} {
+	for _, line := range []string{"proxy.hcl:2:3: vault: ", "proxy.hcl:3:11: vault: ", "proxy.hcl:5:1: listener: ", "proxy.hcl:8:13: api_proxy: "} {
 		if !strings.Contains(out, line) {
 			t.Errorf("nothing begins with %q in:\n%s", line, out)
 		}

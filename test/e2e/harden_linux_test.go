@@ -37,7 +37,7 @@ func TestMemoryIsProtected(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := &output{}
-	run.Stderr, run.Env = log, []string{"HOME=/"}
+	run.Stderr, run.Env = log, []string{"HOME=/", "VAULT_LOG_FORMAT=logfmt"}
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}

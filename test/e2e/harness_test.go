@@ -69,7 +69,7 @@ func start(t *testing.T, args []string, opts ...option) *proxy {
 	p := &proxy{log: &output{}, exited: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1"}
+	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1", "VAULT_LOG_FORMAT=logfmt"}
 	for _, o := range opts {
 		o(t, p.cmd)
 	}

@@ -18,7 +18,7 @@ func emptyRoot(root string) option {
 		if err := copyFile(filepath.Join(root, "leasehold"), cmd.Path); err != nil {
 			t.Fatal(err)
 		}
-		cmd.Path, cmd.Dir, cmd.Env = "/leasehold", "/", []string{"HOME=/"}
+		cmd.Path, cmd.Dir, cmd.Env = "/leasehold", "/", []string{"HOME=/", "VAULT_LOG_FORMAT=logfmt"}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 	}
 }

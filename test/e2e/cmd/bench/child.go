@@ -84,7 +84,7 @@ func startRole(ctx context.Context, role string, i instructions) (*child, error)
 // startLeasehold starts the binary and returns when it says that it is ready.
 func startLeasehold(ctx context.Context, binary, config string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, binary, "-config="+config)}
-	c.cmd.Env = []string{} // no VAULT_* variable of the developer's
+	c.cmd.Env = []string{"VAULT_LOG_FORMAT=logfmt"} // no VAULT_* variable of the developer's
 	log, err := c.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

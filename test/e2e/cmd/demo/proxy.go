@@ -28,7 +28,7 @@ var listening = regexp.MustCompile(`msg=listening .*\baddress=(127\.0\.0\.1:\d+)
 // startProxy starts the binary and returns when it is ready.
 func startProxy(ctx context.Context, binary, config string) (*proxy, error) {
 	p := &proxy{log: &log{}, cmd: exec.Command(binary, "-config="+config), exited: make(chan struct{})}
-	p.cmd.Stderr, p.cmd.Env = p.log, []string{} // no VAULT_* variable of the visitor's
+	p.cmd.Stderr, p.cmd.Env = p.log, []string{"VAULT_LOG_FORMAT=logfmt"} // no VAULT_* variable of the visitor's
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start Leasehold: %w; make build makes it", err)
 	}

@@ -1,0 +1,87 @@
+package config
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// VaultFlags are the flags that say where Vault is. What is empty or nil was not given.
+type VaultFlags struct {
+	Address, CACert, CAPath, ClientCert, ClientKey, TLSServerName string
+	Namespace                                                     string // -ns, else -namespace
+	TLSSkipVerify                                                 *bool
+	DisableRedirects                                              bool
+}
+
+// VaultVariables are the environment variables that Vault's fields hold already.
+var VaultVariables = []string{
+	"VAULT_ADDR", "VAULT_CACERT", "VAULT_CAPATH", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY", "VAULT_TLS_SERVER_NAME", "VAULT_SKIP_VERIFY", "VAULT_NAMESPACE",
+}
+
+// override puts flags before variables before the file.
+func (d *decoder) override(v *Vault, f VaultFlags) {
+	for _, setting := range []struct {
+		field          *string
+		flag, variable string
+	}{
+		{&v.CACert, f.CACert, "VAULT_CACERT"},
+		{&v.CAPath, f.CAPath, "VAULT_CAPATH"},
+		{&v.ClientCert, f.ClientCert, "VAULT_CLIENT_CERT"},
+		{&v.ClientKey, f.ClientKey, "VAULT_CLIENT_KEY"},
+		{&v.TLSServerName, f.TLSServerName, "VAULT_TLS_SERVER_NAME"},
+	} {
+		*setting.field = cmp.Or(setting.flag, d.variable(setting.variable), *setting.field)
+	}
+	v.Namespace = cmp.Or(d.externalNamespace(), v.Namespace)
+	v.PassRedirects = v.PassRedirects || f.DisableRedirects
+	d.overrideAddress(v, f)
+	d.overrideVerify(v, f)
+}
+
+// overrideAddress lets one address from outside take the place of all in the file.
+func (d *decoder) overrideAddress(v *Vault, f VaultFlags) {
+	for _, p := range []place{{stanza: "-address", text: f.Address}, {stanza: "VAULT_ADDR", text: d.variable("VAULT_ADDR")}} {
+		if p.text == "" {
+			continue
+		}
+		v.Address, v.Addresses = normalizeAddress(p.text), nil
+		if !reachable(v.Address) { // not shown: it may hold a password
+			d.fail(Problem{Stanza: p.stanza, Text: "the address of Vault cannot be used", Remedy: "write it like https://vault.example:8200 or unix:///run/vault.sock"})
+		}
+		return
+	}
+}
+
+// overrideVerify takes false as seriously as true: either may undo the file.
+func (d *decoder) overrideVerify(v *Vault, f VaultFlags) {
+	if text := d.variable("VAULT_SKIP_VERIFY"); text != "" {
+		skip, err := strconv.ParseBool(text)
+		if err != nil { // CFG-2: Vault crashes
+			d.fail(Problem{Stanza: "VAULT_SKIP_VERIFY", Text: "must be true or false", Remedy: "set true or false, or unset it"})
+		}
+		v.TLSSkipVerify = skip
+	}
+	if f.TLSSkipVerify != nil {
+		v.TLSSkipVerify = *f.TLSSkipVerify
+	}
+}
+
+// externalNamespace is the namespace that both of the file's yield to; "" for none.
+func (d *decoder) externalNamespace() string {
+	return cmp.Or(d.flags.Namespace, d.variable("VAULT_NAMESPACE"))
+}
+
+// checkCommandLine warns of what is accepted and means nothing.
+func (d *decoder) checkCommandLine(o Options, cfg *Config) {
+	if len(o.Idle) > 0 {
+		d.warn(Problem{Stanza: "command line", Text: strings.Join(o.Idle, ", ") + " have no effect", Remedy: "remove them"})
+	}
+	agent := d.variable("VAULT_AGENT_ADDR")
+	for _, l := range cfg.Listeners {
+		_, host, _ := strings.Cut(agent, "://")
+		if agent != "" && strings.TrimSuffix(host, "/") == l.Address {
+			d.warn(Problem{Stanza: "VAULT_AGENT_ADDR", Text: "this is the address of a listener, and is not used as that of Vault", Remedy: "unset it for Leasehold"})
+		}
+	}
+}

@@ -1,0 +1,15 @@
+auto_auth {
+  method "approle" {
+    config = {
+      role_id_file_path = "role-id"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+api_proxy {
+  use_auto_auth_token = true
+}

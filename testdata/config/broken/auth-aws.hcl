@@ -1,0 +1,16 @@
+auto_auth {
+  method "aws" {
+    config = {
+      type = "sts"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,15 @@
+auto_auth {
+  method "cf" {
+    config = {
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

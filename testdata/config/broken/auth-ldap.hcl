@@ -1,0 +1,17 @@
+auto_auth {
+  method "ldap" {
+    config = {
+      username = "app"
+      password = "hunter2"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,12 @@
+auto_auth {
+  method {}
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,28 @@
+auto_auth "app" {
+  method "approle" {
+    config = {
+      role_id_file_path = "role-id"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+auto_auth "app" {
+  method "approle" {
+    config = {
+      role_id_file_path = "role-id"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "other"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

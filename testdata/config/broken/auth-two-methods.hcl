@@ -1,0 +1,21 @@
+auto_auth {
+  method "approle" {
+    config = {
+      role_id_file_path = "role-id"
+    }
+  }
+  method "kubernetes" {
+    config = {
+      role = "app"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

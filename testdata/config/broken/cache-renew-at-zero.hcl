@@ -1,0 +1,7 @@
+cache {
+  renew_at = 0
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

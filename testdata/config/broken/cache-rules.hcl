@@ -1,0 +1,9 @@
+cache {
+  rule {}
+  rule "a/*/b" {}
+  rule "a+b" {}
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

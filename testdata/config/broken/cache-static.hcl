@@ -1,0 +1,19 @@
+auto_auth {
+  method "approle" {
+    config = {
+      role_id_file_path = "role-id"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "token"
+    }
+  }
+}
+cache {
+  cache_static_secrets = true
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,3 @@
+listener "tcp" {
+  address = "127.0.0.1:8100"
+}

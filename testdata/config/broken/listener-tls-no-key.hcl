@@ -1,0 +1,3 @@
+listener "tcp" {
+  tls_cert_file = "cert.pem"
+}

@@ -1,0 +1,4 @@
+listener "udp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

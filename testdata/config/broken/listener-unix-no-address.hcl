@@ -1,0 +1,3 @@
+listener "unix" {
+  tls_disable = true
+}

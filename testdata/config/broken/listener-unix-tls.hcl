@@ -1,0 +1,3 @@
+listener "unix" {
+  address = "/run/proxy.sock"
+}

@@ -1,0 +1,5 @@
+listener "unix" {
+  tls_disable = true
+  address     = "@proxy"
+  socket_user = "app"
+}

@@ -1,0 +1,3 @@
+api_proxy {
+  use_auto_auth_token = true
+}

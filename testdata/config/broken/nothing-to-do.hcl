@@ -1,0 +1,2 @@
+pid_file = "/run/proxy.pid"
+log_level = "info"

@@ -1,0 +1,9 @@
+cache {
+  persist {
+    path = "/state"
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

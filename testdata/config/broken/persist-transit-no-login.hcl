@@ -1,0 +1,10 @@
+cache {
+  persist "transit" {
+    path        = "/state"
+    transit_key = "a/b"
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

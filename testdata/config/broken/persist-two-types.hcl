@@ -1,0 +1,14 @@
+cache {
+  persist {
+    kubernetes {
+      path = "/a"
+    }
+    systemd {
+      path = "/b"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,18 @@
+auto_auth {
+  method "approle" {
+    config = {
+      role_id_file_path = "role-id"
+    }
+  }
+  sink "file" {
+    dh_type = "x25519"
+    dh_path = "/run/pub.json"
+    config = {
+      path = "token"
+    }
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

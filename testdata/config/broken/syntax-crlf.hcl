@@ -1,0 +1,7 @@
+vault {
+  address = https://vault.example:8200
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

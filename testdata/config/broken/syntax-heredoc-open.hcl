@@ -1,0 +1,6 @@
+pid_file = <<EOF
+/run/proxy.pid
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,5 @@
+disable_keep_alives = ["auto-auth", 
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

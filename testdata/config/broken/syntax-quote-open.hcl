@@ -1,0 +1,5 @@
+pid_file = "/run/proxy.pid
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

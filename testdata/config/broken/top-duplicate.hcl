@@ -1,0 +1,6 @@
+pid_file = "a"
+Pid_File = "b"
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

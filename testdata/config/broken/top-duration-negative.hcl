@@ -1,0 +1,5 @@
+shutdown_timeout = "-5s"
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,7 @@
+vault {
+  redirect_hosts = ["https://vault.example"]
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,8 @@
+vault {
+  retry {}
+  retry {}
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

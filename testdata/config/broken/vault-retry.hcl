@@ -1,0 +1,9 @@
+vault {
+  retry {
+    num_retries = "many"
+  }
+}
+listener "tcp" {
+  address     = "127.0.0.1:8100"
+  tls_disable = true
+}

@@ -1,0 +1,8 @@
+auto_auth {
+  method "pcf" {
+    config = {
+      role = "app"
+    }
+  }
+  sink "file" { config = { path = "/home/vcap/token" } }
+}

@@ -1,0 +1,4 @@
+vault {
+  address = "https://vault.example:8200"
+}
+log_level = "warn"
