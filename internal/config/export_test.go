@@ -10,7 +10,7 @@ import (
 // tables are all of the language, by the path of the stanza; a login method's config block has the method's name behind it.
 func tables() map[string]table {
 	all := map[string]table{
-		"": topKeys, "vault": vaultKeys, "vault.retry": retryKeys, "api_proxy": apiProxyKeys, "cache": cacheKeys, "cache.rule": ruleKeys,
+		"": topKeys, "vault": vaultKeys, "vault.retry": retryKeys, "api_proxy": apiProxyKeys, "cache": cacheKeys, "cache.rule": ruleKeys, "listener.rule": accessRuleKeys,
 		"cache.persist": persistKeys, "listener": listenerKeys, "listener.agent_api": controlKeys, "listener.proxy_api": controlKeys,
 		"auto_auth": autoAuthKeys, "auto_auth.sinks": sinksKeys, "auto_auth.method": methodKeys, "auto_auth.sink": sinkKeys,
 		"auto_auth.sink.config": fileSinkKeys, "telemetry": telemetryKeys,

@@ -68,7 +68,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	exit := p.watch(ctx)
 	for i, ln := range sockets {
 		g.Go(func() error {
-			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], stop), settings(cfg.Listeners[i]), p.drain(), o.Log)
+			return listener.Serve(ctx, ln, p.handler(cfg.Listeners[i], p.rights[i], stop), settings(cfg.Listeners[i]), p.drain(), o.Log)
 		})
 	}
 	g.Go(func() error { return p.upstream.Run(ctx) })
@@ -178,10 +178,10 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 }
 
 // handler is the router of one listener.
-func (p *parts) handler(l config.Listener, stop func()) http.Handler {
+func (p *parts) handler(l config.Listener, rights router.Rights, stop func()) http.Handler {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness,
+		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied,
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}
@@ -202,6 +202,7 @@ func (p *parts) handler(l config.Listener, stop func()) http.Handler {
 		PrependNamespace:     vault.Namespace(p.cfg.APIProxy.PrependNamespace),
 		TokenUse:             tokenUse[p.cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
+		Rights:               rights,
 	})
 }
 

@@ -41,6 +41,7 @@ type parts struct {
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
 	logins        logins
+	rights        []router.Rights // of each listener
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
 	cache  *cache.Cache
@@ -58,6 +59,13 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 }
 
 func (p *parts) build(o Options) (err error) {
+	for _, l := range p.cfg.Listeners {
+		rights, err := rightsOf(l)
+		if err != nil {
+			return err
+		}
+		p.rights = append(p.rights, rights)
+	}
 	v := p.cfg.Vault
 	p.vaultSettings = upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,

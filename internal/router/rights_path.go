@@ -33,8 +33,8 @@ func canonical(r *http.Request) (path string, own bool, why string) {
 	switch {
 	case !ok || rest == "":
 		return "", false, "only paths below /v1/, and endpoints of Leasehold, are served"
-	case strings.ContainsRune(r.URL.RawPath, '%') && encodesSyntax(r.URL.RawPath):
-		return "", false, "slashes, dots and percent signs of the path must not be encoded"
+	case encodesSyntax(r.URL.RawPath):
+		return "", false, "slashes and dots of the path must not be encoded"
 	}
 	return rest, own, strange(rest)
 }
@@ -45,8 +45,8 @@ func strange(path string) string {
 		return "the path is not UTF-8"
 	}
 	for _, c := range path {
-		if c == '\\' || !unicode.IsPrint(c) {
-			return "the path has a backslash or a character that cannot be printed"
+		if c == '\\' || c == '%' || !unicode.IsPrint(c) { // a percent sign that is still there after decoding invites another decoding
+			return "the path has a backslash, a percent sign, or a character that cannot be printed"
 		}
 	}
 	for segment := range strings.SplitSeq(strings.TrimSuffix(path, "/"), "/") {
@@ -60,7 +60,7 @@ func strange(path string) string {
 	return ""
 }
 
-// encodesSyntax tells whether %2f, %2e, %25 or %5c stands in a raw path.
+// encodesSyntax tells whether %2f or %2e stands in a raw path.
 func encodesSyntax(raw string) bool {
 	for {
 		i := strings.IndexByte(raw, '%')
@@ -68,7 +68,7 @@ func encodesSyntax(raw string) bool {
 			return false
 		}
 		switch strings.ToLower(raw[i+1 : i+3]) {
-		case "2f", "2e", "25", "5c":
+		case "2f", "2e":
 			return true
 		}
 		raw = raw[i+3:]
@@ -89,7 +89,7 @@ func namespaceOf(h http.Header) (namespace, why string) {
 		return "", ""
 	}
 	first, _, _ := strings.Cut(ns, "/")
-	if strange(ns) != "" || strings.ContainsRune(ns, '%') || first == "root" {
+	if strange(ns) != "" || first == "root" {
 		return "", namespaceHeader + " must be names with single slashes between them, without root"
 	}
 	return ns, ""
@@ -200,8 +200,6 @@ func (p *pattern) match(l location) bool {
 			return want == "" && i > 0 && (l.list || p.fold)
 		case !ok:
 			return false
-		case last && p.open && want == "+": // "+*" is no pattern, but stands for one segment at least
-			return true
 		case last && p.open:
 			return p.hasPrefix(got, want)
 		case want != "+" && !p.equal(got, want):
