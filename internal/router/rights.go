@@ -35,6 +35,7 @@ func (r *Rights) IsZero() bool { return r.Callers.isZero() && len(r.Rules) == 0 
 // denial is why a request is refused.
 type denial struct {
 	text string
+	kind int    // which line of the log paces it
 	rule int    // from 1; 0 when it was no rule
 	path string // for the log; "" for a path that is not in its canonical form, and may be anything
 }
@@ -47,8 +48,17 @@ type gate struct {
 	deny    bool
 	asks    callers // what has to be known of a caller: all criteria together
 	prepend vault.Namespace
-	lines   []line // of the log: 0 for denials by no rule, then one for each rule
+	lines   []line // of the log: one for each kind of denial, then one for each rule
 }
+
+// The kinds of denials. Each has a pace of its own, so that none hides another.
+const (
+	kindUnknown = iota
+	kindCaller
+	kindForm
+	kindDefault
+	kindRule // the first rule's; the others follow
+)
 
 // line keeps a crowd of denials from filling the log: one a second is written, with the number of those that were not.
 type line struct {
@@ -65,7 +75,7 @@ type accessRule struct {
 
 // guardRights returns the middleware for Rights that are not zero.
 func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
-	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: make([]line, len(rights.Rules)+1)}
+	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: make([]line, kindRule+len(rights.Rules))}
 	g.asks = g.callers
 	for i := range g.lines {
 		g.lines[i].pace.Interval = time.Second
@@ -94,27 +104,28 @@ func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
 const (
 	textUnknown = "it cannot be told who is calling, and the rights of this listener of Leasehold depend on it"
 	textCaller  = "this caller may not use this listener of Leasehold; its allow_ keys say who may"
+	textForm    = "this listener of Leasehold has rules, and a request must be in its canonical form: "
 	textDefault = "no rule of this listener of Leasehold allows this; its rules and default_action decide"
 )
 
 // judge returns the zero denial for what is allowed. It does not allocate then.
 func (g *gate) judge(r *http.Request, c Caller) denial {
 	if !c.known(g.asks) {
-		return denial{text: textUnknown}
+		return denial{text: textUnknown, kind: kindUnknown}
 	}
 	if !g.callers.match(c) {
-		return denial{text: textCaller}
+		return denial{text: textCaller, kind: kindCaller}
 	}
 	if len(g.rules) == 0 {
 		return denial{}
 	}
 	path, own, why := canonical(r)
 	if why != "" {
-		return denial{text: "this listener of Leasehold has rules, and a request must be in its canonical form: " + why}
+		return denial{text: textForm + why, kind: kindForm}
 	}
 	method, why := effective(r)
 	if why != "" {
-		return denial{text: "this listener of Leasehold has rules, and a request must be in its canonical form: " + why}
+		return denial{text: textForm + why, kind: kindForm}
 	}
 	where := location{own: own, list: method == list}
 	if own {
@@ -122,7 +133,7 @@ func (g *gate) judge(r *http.Request, c Caller) denial {
 	} else {
 		namespace, why := namespaceOf(r.Header)
 		if why != "" {
-			return denial{text: "this listener of Leasehold has rules, and a request must be in its canonical form: " + why}
+			return denial{text: textForm + why, kind: kindForm}
 		}
 		where.parts = [3]string{string(g.prepend), namespace, path}
 	}
@@ -132,14 +143,14 @@ func (g *gate) judge(r *http.Request, c Caller) denial {
 			continue
 		}
 		if rule.deny {
-			return denial{text: "rule " + strconv.Itoa(i+1) + " of this listener of Leasehold denies this", rule: i + 1, path: r.URL.Path}
+			return denial{text: "rule " + strconv.Itoa(i+1) + " of this listener of Leasehold denies this", kind: kindRule + i, rule: i + 1, path: r.URL.Path}
 		}
 		return denial{}
 	}
 	if !g.deny || own && machines(path) {
 		return denial{}
 	}
-	return denial{text: textDefault, path: r.URL.Path}
+	return denial{text: textDefault, kind: kindDefault, path: r.URL.Path}
 }
 
 // machines tells our endpoints that probes and scrapers ask, and that have no secret: only a rule that names them, or the lists of callers, closes them.
@@ -162,7 +173,7 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c Caller, no denia
 	if g.rt.Denied != nil {
 		g.rt.Denied()
 	}
-	l, logged := &g.lines[no.rule], false
+	l, logged := &g.lines[no.kind], false
 	l.pace.Do(func() {
 		logged = true
 		attrs := []slog.Attr{slog.String("reason", no.text), slog.String("method", clip(r.Method)), slog.String("path", loggable(no.path))}
