@@ -169,6 +169,16 @@ func TestOnlyCanonicalRequestsReachRules(t *testing.T) {
 	wantError(t, g.serve(r), http.StatusForbidden, "")
 }
 
+// The configured namespace stands before the one of the request, as it will for Vault.
+func TestRulesSeeThePrependedNamespace(t *testing.T) {
+	for pattern, passes := range map[string]bool{"outer/inner/kv/*": true, "inner/kv/*": false, "kv/*": false} {
+		g := withRights(closed(allow(pattern)), nil, router.Options{PrependNamespace: "outer/"})
+		if w := g.do("GET", "/v1/kv/a", "", "X-Vault-Namespace", "inner"); (w.Code == http.StatusOK) != passes {
+			t.Errorf("%s: status = %d, want it to pass: %t", pattern, w.Code, passes)
+		}
+	}
+}
+
 func TestOurEndpointsHaveRights(t *testing.T) {
 	for name, tc := range map[string]struct {
 		rights  router.Rights

@@ -28,7 +28,7 @@ import (
 )
 
 // dialAs connects to a unix socket as another user. The change is one thread's, which ends with the goroutine that it is locked to.
-func dialAs(t *testing.T, path string, uid, gid, group uint32) net.Conn {
+func dialAs(t *testing.T, path string, uid, gid uint32, groups ...uint32) net.Conn {
 	t.Helper()
 	type dialled struct {
 		conn net.Conn
@@ -38,7 +38,7 @@ func dialAs(t *testing.T, path string, uid, gid, group uint32) net.Conn {
 	go func() {
 		runtime.LockOSThread()
 		for _, call := range [][3]uintptr{
-			{syscall.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&group))}, {syscall.SYS_SETREGID, uintptr(gid), uintptr(gid)}, {syscall.SYS_SETREUID, uintptr(uid), uintptr(uid)},
+			{syscall.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(unsafe.SliceData(groups)))}, {syscall.SYS_SETREGID, uintptr(gid), uintptr(gid)}, {syscall.SYS_SETREUID, uintptr(uid), uintptr(uid)},
 		} {
 			if _, _, errno := syscall.RawSyscall(call[0], call[1], call[2], 0); errno != 0 {
 				done <- dialled{err: errno}
@@ -116,8 +116,13 @@ func TestRightsOfTwoUsersOnOneSocket(t *testing.T) {
 `, path)+listenerStanza())
 	p.waitLog(t, "msg=ready")
 	p.waitListening(t, 1)
-	one := func() net.Conn { return dialAs(t, path, 21001, 21001, 21001) }
-	two := func() net.Conn { return dialAs(t, path, 21002, 21002, 22002) }
+	one := func() net.Conn { return dialAs(t, path, 21001, 21001) }
+	many := make([]uint32, 100) // more than are asked for at first
+	for i := range many {
+		many[i] = uint32(30000 + i)
+	}
+	many[99] = 22002
+	two := func() net.Conn { return dialAs(t, path, 21002, 21002, many...) }
 	const first, second = "/v1/leaser/creds/rights-one?ttl=600", "/v1/leaser/creds/rights-two?ttl=600"
 
 	wantHow(t, ask(t, one(), "GET", first), "MISS")
@@ -129,8 +134,8 @@ func TestRightsOfTwoUsersOnOneSocket(t *testing.T) {
 	wantRefused(t, ask(t, two(), "GET", "/v1/leaser//creds/rights-one"), "this listener of Leasehold has rules")
 	wantRefused(t, ask(t, two(), "GET", "/v1/leaser/creds/rights-two/%2e%2e/rights-one"), "this listener of Leasehold has rules")
 	wantRefused(t, ask(t, one(), "POST", "/proxy/v1/quit"), "no rule of this listener")
-	wantRefused(t, ask(t, dialAs(t, path, 21003, 21003, 21003), "GET", first), "this caller may not use")
-	wantRefused(t, ask(t, dialAs(t, path, 21003, 21003, 21003), "GET", "/proxy/v1/metrics"), "this caller may not use")
+	wantRefused(t, ask(t, dialAs(t, path, 21003, 21003), "GET", first), "this caller may not use")
+	wantRefused(t, ask(t, dialAs(t, path, 21003, 21003), "GET", "/proxy/v1/metrics"), "this caller may not use")
 	if a := ask(t, one(), "GET", "/proxy/v1/metrics"); a.Status != http.StatusOK {
 		t.Errorf("metrics = %d", a.Status)
 	}
