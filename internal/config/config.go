@@ -237,6 +237,7 @@ type Listener struct {
 	SocketMode           os.FileMode // unix: permission bits; 0 leaves them to the umask
 	SocketUser           string      // unix: a name or a numeric id; "" means the process's own
 	SocketGroup          string      // as SocketUser
+	Rights               Rights      // who may do what
 	SystemdSocket        string      // systemd_socket: FileDescriptorName of the inherited socket; "" goes by the address
 	TLSDisable           bool
 	TLSMinVersion        uint16   // of crypto/tls; TLS 1.2 by default

@@ -81,6 +81,7 @@ var fieldWords = map[string]string{
 	"APIProxy.Consistency":            "enforce_consistency",
 	"Cache.Rules":                     "rule",
 	"Listener.MetricsOnly":            "role",
+	"Listener.Rights":                 "allow_*/default_action/rule",
 	"Listener.ReadHeaderTimeout":      "http_read_header_timeout",
 	"Listener.ReadTimeout":            "http_read_timeout",
 	"Listener.WriteTimeout":           "http_write_timeout",

@@ -21,7 +21,7 @@ func TestExamplesLoadWithoutAWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) < 14 {
+	if len(entries) < 16 {
 		t.Errorf("%d examples, some are missing", len(entries))
 	}
 	paths := []string{filepath.Join(root, "packaging", "leasehold.hcl")}

@@ -165,6 +165,7 @@ var listenerKeys = table{
 	"proxy_protocol_behavior":                     {kind: oneOf("", "use_always", "allow_authorized", "deny_unauthorized"), standing: noEffect, because: "it has none in Vault Proxy either"},
 	"proxy_protocol_authorized_addrs":             {kind: networks, standing: noEffect, because: "it has none in Vault Proxy either"},
 }.
+	and(rightsKeys).
 	with(serverOnly, "purpose", "cluster_address", "cors_enabled", "cors_allowed_origins", "cors_allowed_headers",
 		"custom_response_headers", "chroot_namespace", "redact_addresses", "redact_cluster_name", "redact_version",
 		"disable_request_limiter", "disable_replication_status_endpoints", "max_json_depth", "max_json_string_value_length",

@@ -58,6 +58,7 @@ func (d *decoder) listener(b block) Listener {
 	default:
 		d.fail(s.problem(s.pos, fmt.Sprintf("unsupported listener type %q", clip(l.Type)), `use listener "tcp" or listener "unix"`))
 	}
+	d.rights(s, b, &l)
 	return l
 }
 

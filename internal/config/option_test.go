@@ -16,6 +16,7 @@ type option struct{ good, want, absent, bad string }
 
 func textual(absent string) option  { return option{`"x"`, "x", absent, `["x"]`} }
 func listed() option                { return option{`["x", "y"]`, "[x y]", "[]", `[1]`} }
+func accountList() option           { return option{`["x", 7]`, "[x 7]", "[]", `[true]`} }
 func truth(absent string) option    { return option{`"1"`, "true", absent, `"yes"`} }
 func number(absent string) option   { return option{`0x10`, "16", absent, `"many"`} }
 func bounded(absent string) option  { return option{`7`, "7", absent, `-1`} }
@@ -93,6 +94,10 @@ var options = map[string]option{
 	"listener.x_forwarded_for_client_cert_header": textual(""), "listener.x_forwarded_for_client_cert_header_decoders": textual(""),
 	"listener.proxy_protocol_behavior": word("use_always", ""), "listener.proxy_protocol_authorized_addrs": {`["10.0.0.1"]`, "[10.0.0.1]", "[]", `"localhost"`},
 	"listener.tls_client_ca_file": textual(""), "listener.tls_disable_client_certs": truth("false"),
+	"listener.allow_users": accountList(), "listener.allow_groups": accountList(), "listener.allow_client_cn": listed(), "listener.allow_client_san": listed(),
+	"listener.default_action": word("allow", "deny"), "listener.rule": block(), "listener.rule.path": textual(""), "listener.rule.methods": listed(),
+	"listener.rule.action": word("allow", ""), "listener.rule.users": accountList(), "listener.rule.groups": accountList(),
+	"listener.rule.client_cn": listed(), "listener.rule.client_san": listed(),
 	"listener.socket_mode": {`"0660"`, "{432 }", "{0 }", `"rw"`}, "listener.socket_user": textual(""), "listener.socket_group": textual(""),
 	"listener.agent_api.enable_quit": truth("false"), "listener.agent_api.enable_reauth": truth("false"),
 	"listener.proxy_api.enable_quit": truth("false"), "listener.proxy_api.enable_reauth": truth("false"),

@@ -32,7 +32,7 @@ type Setting struct {
 }
 
 // repeatable are the sections that are counted in the path of a setting.
-var repeatable = map[string]bool{"listener": true, "auto_auth": true, "auto_auth.sink": true, "cache.rule": true}
+var repeatable = map[string]bool{"listener": true, "auto_auth": true, "auto_auth.sink": true, "cache.rule": true, "listener.rule": true}
 
 func (d *decoder) count(path string) {
 	if !repeatable[path] {
@@ -42,8 +42,11 @@ func (d *decoder) count(path string) {
 		d.counted = map[string]int{}
 	}
 	d.counted[path]++
-	if path == "auto_auth" {
+	switch path { // what is inside is counted anew
+	case "auto_auth":
 		d.counted["auto_auth.sink"] = 0
+	case "listener":
+		d.counted["listener.rule"] = 0
 	}
 }
 

@@ -54,6 +54,13 @@ func (t table) with(r rule, keys ...string) table {
 	return all
 }
 
+// and returns both tables in one.
+func (t table) and(more table) table {
+	all := maps.Clone(t)
+	maps.Copy(all, more)
+	return all
+}
+
 func (r rule) fallback() any {
 	if r.preset != nil {
 		return r.preset

@@ -189,10 +189,10 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 }
 
 // handler is the router of one listener.
-func (p *parts) handler(cfg *config.Config, l config.Listener, stop func()) http.Handler {
+func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) http.Handler {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness,
+		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied,
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}
@@ -213,6 +213,7 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, stop func()) http
 		PrependNamespace:     vault.Namespace(cfg.APIProxy.PrependNamespace),
 		TokenUse:             tokenUse[cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
+		Rights:               rights,
 	})
 }
 

@@ -44,6 +44,7 @@ type parts struct {
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
 	logins        logins
+	rights        []router.Rights // of each listener, until a reload
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
 	cache  *cache.Cache
@@ -64,6 +65,9 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 
 func (p *parts) build(o Options) (err error) {
 	p.now.Store(p.cfg)
+	if p.rights, err = rightsOf(p.cfg.Listeners); err != nil {
+		return err
+	}
 	v := p.cfg.Vault
 	p.vaultSettings = p.upstreamSettings(p.cfg, o.Version)
 	p.upstream, err = upstream.New(p.vaultSettings)

@@ -11,6 +11,7 @@ import (
 
 	"leasehold/internal/config"
 	"leasehold/internal/listener"
+	"leasehold/internal/router"
 )
 
 // logs are what a reload changes about logging.
@@ -38,14 +39,14 @@ type reloads struct {
 
 func (p *parts) newReloads(o Options, sockets []*listener.Socket, stop func()) *reloads {
 	r := &reloads{parts: p, version: o.Version, load: o.Load, logs: o.Logs, sockets: sockets, doors: make([]door, len(sockets)), stop: stop}
-	r.route(p.cfg)
+	r.route(p.cfg, p.rights)
 	return r
 }
 
 // route gives every listener the router that cfg describes. Requests under way end in the one that they began in.
-func (r *reloads) route(cfg *config.Config) {
+func (r *reloads) route(cfg *config.Config, rights []router.Rights) {
 	for i := range r.doors {
-		h := r.handler(cfg, cfg.Listeners[i], r.stop)
+		h := r.handler(cfg, cfg.Listeners[i], rights[i], r.stop)
 		r.doors[i].routes.Store(&h)
 	}
 }
@@ -161,11 +162,15 @@ func (r *reloads) prepare(cfg *config.Config) (apply []func(), read int, err err
 		}
 		apply, read = append(apply, commit), read+number(fresh)
 	}
-	return append(apply, func() { r.use(cfg) }), read, nil
+	rights, err := rightsOf(cfg.Listeners)
+	if err != nil {
+		return nil, 0, err
+	}
+	return append(apply, func() { r.use(cfg, rights) }), read, nil
 }
 
 // use puts to use what cannot fail.
-func (r *reloads) use(cfg *config.Config) {
+func (r *reloads) use(cfg *config.Config, rights []router.Rights) {
 	r.tuning.Lock()
 	r.now.Store(cfg)
 	if r.renews != nil && cfg.Cache != nil {
@@ -176,7 +181,7 @@ func (r *reloads) use(cfg *config.Config) {
 	}
 	r.tuning.Unlock()
 	r.index.Tune(indexOptions(cfg))
-	r.route(cfg)
+	r.route(cfg, rights)
 	if r.logs != nil {
 		r.logs.SetLevel(cfg.LogLevel)
 	}

@@ -98,6 +98,7 @@ var verdicts = map[string]bool{
 	"listener.tls_disable_client_certs":           live,
 	"listener.tls_cert_file":                      live,
 	"listener.tls_key_file":                       live,
+	"listener.allow_*/default_action/rule":        live,
 	"listener.auto_auth":                          restart,
 	"listener.role":                               live,
 	"listener.require_request_header":             live,

@@ -25,6 +25,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, gra
 		IdleTimeout:       cmp.Or(s.IdleTimeout, s.ReadTimeout),
 		MaxHeaderBytes:    s.MaxHeaderSize,
 		ErrorLog:          log.New(problems{logger}, "", 0),
+		ConnContext:       withPeer,
 	}
 	g, ended := errgroup.WithContext(ctx)
 	if socket, ok := ln.(*Socket); ok {

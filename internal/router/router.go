@@ -51,6 +51,7 @@ type Options struct {
 	TokenUse             TokenUse           //
 	AutoAuth             vault.AutoAuthName // whose tokens Parts.Tokens are
 	TokenWait            time.Duration      // how long a request waits for the first login; 0 means 5 s
+	Rights               Rights             // who may do what
 }
 
 // Parts are what a router hands requests to.
@@ -64,6 +65,8 @@ type Parts struct {
 	Quit    func()                                       // begins an orderly stop; harmless when called again
 	Reauth  func(context.Context) error                  // logs in now, and returns how that went; nil without auto-auth
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
+	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
+	Denied  func()                                       // told of each request that Rights refuse; may be nil
 	Log     *slog.Logger
 }
 
@@ -80,6 +83,9 @@ func New(p Parts, opt Options) *chi.Mux {
 	}
 	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
 	m := chi.NewMux()
+	if !opt.Rights.IsZero() {
+		m.Use(rt.guardRights(opt.Rights)) // before everything: what is denied reaches no endpoint, no cache and no limit
+	}
 	for _, app := range [...]string{"/agent/v1/", "/proxy/v1/"} {
 		rt.own(m, app+"metrics", rt.Metrics, http.MethodGet)
 		rt.own(m, app+"readyz", http.HandlerFunc(rt.tellReady), http.MethodGet)

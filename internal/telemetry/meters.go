@@ -39,6 +39,7 @@ type Meters struct {
 	full                         atomic.Int64
 	reloads, reloadsFailed       atomic.Int64
 	reloaded                     atomic.Int64 // Unix seconds
+	denied                       atomic.Int64
 
 	restored                               atomic.Int64
 	expired, orphaned, unreadable, revoked atomic.Int64 // not restored
@@ -88,6 +89,7 @@ func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
 		"leasehold.cache.full": &m.full,
 		"leasehold.reloads":    &m.reloads, "leasehold.reloads.failed": &m.reloadsFailed,
+		"leasehold.requests.denied":    &m.denied,
 		"leasehold.requests.abandoned": &m.abandoned, "leasehold.requests.refused": &m.refused,
 	} {
 		if err := counter(meter, name, count); err != nil {
@@ -211,6 +213,9 @@ func (m *Meters) Failed(status int) {
 		m.failed.Add(1)
 	}
 }
+
+// Denied counts a request that the rights of a listener refused.
+func (m *Meters) Denied() { m.denied.Add(1) }
 
 // Full counts a lease that was not kept because the cache is full.
 func (m *Meters) Full() { m.full.Add(1) }

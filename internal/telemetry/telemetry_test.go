@@ -68,7 +68,7 @@ var (
 	}
 	own = map[string]string{
 		"leasehold_renewals": "counter", "leasehold_renewals_failed": "counter",
-		"leasehold_requests_abandoned": "counter", "leasehold_requests_refused": "counter", "leasehold_cache_full": "counter",
+		"leasehold_requests_abandoned": "counter", "leasehold_requests_refused": "counter", "leasehold_requests_denied": "counter", "leasehold_cache_full": "counter",
 		"leasehold_cache_entries": "gauge", "leasehold_cache_bytes": "gauge", "leasehold_cache_tokens": "gauge",
 		"leasehold_state_commits": "counter", "leasehold_state_commits_failed": "counter", "leasehold_state_checkpoints": "counter",
 		"leasehold_state_compactions": "counter", "leasehold_state_file_bytes": "gauge", "leasehold_state_ahead_bytes": "gauge",
@@ -111,6 +111,7 @@ func TestCounts(t *testing.T) {
 		"no answer":             {func(m *telemetry.Meters) { m.Failed(502) }, []string{"proxy_error"}, ""},
 		"no token yet":          {func(m *telemetry.Meters) { m.Failed(503) }, []string{"proxy_error"}, ""},
 		"a client that left":    {func(m *telemetry.Meters) { m.Failed(499) }, nil, "leasehold_requests_abandoned"},
+		"a denied request":      {func(m *telemetry.Meters) { m.Denied() }, nil, "leasehold_requests_denied"},
 		"a refused request":     {func(m *telemetry.Meters) { m.Failed(429) }, nil, "leasehold_requests_refused"},
 		"login":                 {(*telemetry.Meters).AuthSuccess, []string{"auth_success"}, ""},
 		"failed login":          {(*telemetry.Meters).AuthFailure, []string{"auth_failure"}, ""},

@@ -1,0 +1,7 @@
+//go:build !linux && !darwin
+
+package listener
+
+import "errors"
+
+func credentials(uintptr) (*Peer, error) { return nil, errors.ErrUnsupported }
