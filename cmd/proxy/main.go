@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	protectMemory(stderr)
+	dropOverridden(f.vault)
 	if len(f.config) == 0 {
 		return exitCode(stderr, quick(ctx, f, stdout, stderr))
 	}

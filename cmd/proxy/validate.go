@@ -43,6 +43,7 @@ func validate(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	dropOverridden(f.vault)
 	o := f.options()
 	o.Strict = true
 	var problems config.Problems

@@ -65,7 +65,7 @@ func (d *decoder) disabled(top section, key string) []string {
 		}
 		words, ok := subsystems.read(value{data: strings.ToLower(text)})
 		if !ok {
-			d.fail(Problem{Stanza: name, Text: "unknown " + key + " value in " + strconv.Quote(clip(text)), Remedy: "write auto-auth, proxying or caching, with commas between"})
+			d.fail(Problem{Stanza: inEnvironment(name), Text: "unknown " + key + " value in " + strconv.Quote(clip(text)), Remedy: "write auto-auth, proxying or caching, with commas between"})
 			return nil
 		}
 		return words.([]string)

@@ -166,10 +166,12 @@ var listenerKeys = table{
 	"proxy_protocol_authorized_addrs":             {kind: networks, standing: noEffect, because: "it has none in Vault Proxy either"},
 }.
 	and(rightsKeys).
-	with(serverOnly, "purpose", "cluster_address", "cors_enabled", "cors_allowed_origins", "cors_allowed_headers",
-		"custom_response_headers", "chroot_namespace", "redact_addresses", "redact_cluster_name", "redact_version",
-		"disable_request_limiter", "disable_replication_status_endpoints", "max_json_depth", "max_json_string_value_length",
-		"max_json_object_entry_count", "max_json_array_element_count", "telemetry", "profiling", "inflight_requests_logging")
+	with(serverOnly.of(boolean), "cors_enabled", "redact_addresses", "redact_cluster_name", "redact_version", "disable_request_limiter",
+		"disable_replication_status_endpoints").
+	with(serverOnly.of(text), "cluster_address", "chroot_namespace").
+	with(serverOnly.of(texts), "purpose", "cors_allowed_origins", "cors_allowed_headers").
+	with(serverOnly.of(count), "max_json_depth", "max_json_string_value_length", "max_json_object_entry_count", "max_json_array_element_count").
+	with(serverOnly.blocks(), "custom_response_headers", "telemetry", "profiling", "inflight_requests_logging")
 
 // controlKeys are those of a listener's agent_api and proxy_api.
 var controlKeys = table{

@@ -87,7 +87,7 @@ func (d *decoder) allowsRepeated() bool {
 	}
 	allow, err := strconv.ParseBool(v)
 	if err != nil {
-		d.fail(Problem{Stanza: duplicatesVariable, Text: "must be true or false", Remedy: "unset it"})
+		d.fail(Problem{Stanza: inEnvironment(duplicatesVariable), Text: "must be true or false", Remedy: "unset it"})
 	}
 	return allow
 }

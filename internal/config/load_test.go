@@ -84,10 +84,10 @@ func TestBadFlagsAndVariablesAreReportedWithTheFile(t *testing.T) {
 			"VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES": "maybe",
 		}.lookup,
 	})
-	const want = `VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES: must be true or false; unset it
+	const want = `environment variable VAULT_ALLOW_PENDING_REMOVAL_DUPLICATE_HCL_ATTRIBUTES: must be true or false; unset it
 -log-level: unknown log level: y; write trace, debug, info, warn or error
-VAULT_LOG_LEVEL: unknown log level: z; write trace, debug, info, warn or error
-VAULT_LOG_FORMAT: unknown log format: xml; write standard, json or logfmt
+environment variable VAULT_LOG_LEVEL: unknown log level: z; write trace, debug, info, warn or error
+environment variable VAULT_LOG_FORMAT: unknown log format: xml; write standard, json or logfmt
 t.hcl:1: log_level: unknown log level: x; write trace, debug, info, warn or error`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)

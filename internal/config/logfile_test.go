@@ -112,7 +112,7 @@ func TestConnections(t *testing.T) {
 		"a word":       {"disable_idle_connections = [\"auto-auth\", \"login\"]\n", nil, "t.hcl:1: disable_idle_connections: unknown value in a list; write for example disable_idle_connections = [\"auto-auth\"]"},
 		"capitals":     {"disable_keep_alives = \"Caching\"\n", nil, "t.hcl:1: disable_keep_alives: unknown value in \"Caching\""},
 		"a number":     {"disable_keep_alives = 5\n", nil, "t.hcl:1: disable_keep_alives"},
-		"the variable": {"", env{"VAULT_AGENT_DISABLE_KEEP_ALIVES": "auto"}, "VAULT_AGENT_DISABLE_KEEP_ALIVES: unknown disable_keep_alives value in \"auto\"; write auto-auth, proxying or caching"},
+		"the variable": {"", env{"VAULT_AGENT_DISABLE_KEEP_ALIVES": "auto"}, "environment variable VAULT_AGENT_DISABLE_KEEP_ALIVES: unknown disable_keep_alives value in \"auto\"; write auto-auth, proxying or caching"},
 	} {
 		t.Run("refused: "+name, func(t *testing.T) {
 			_, err := config.Parse("t.hcl", []byte(tc.file+tcp), config.Options{LookupEnv: tc.env.lookup})

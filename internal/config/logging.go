@@ -16,7 +16,7 @@ type place struct {
 func (d *decoder) places(flag, flagText, variable string, top section, key string) []place {
 	return []place{
 		{stanza: flag, text: flagText},
-		{stanza: variable, text: d.variable(variable)},
+		{stanza: inEnvironment(variable), text: d.variable(variable)},
 		{pos: top.place(key), stanza: key, text: top.String(key)},
 	}
 }

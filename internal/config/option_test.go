@@ -148,10 +148,13 @@ const uselessAtTop = `disable_mlock cluster_name default_max_request_duration ad
 	enable_response_header_raft_node_id license_path service_registration sentinel reporting replication experiments detect_deadlocks
 	imprecise_lease_role_tracking enable_post_unseal_trace post_unseal_trace_directory`
 
-const uselessInListener = `purpose cluster_address cors_enabled cors_allowed_origins cors_allowed_headers custom_response_headers
-	chroot_namespace redact_addresses redact_cluster_name redact_version disable_request_limiter disable_replication_status_endpoints
-	max_json_depth max_json_string_value_length max_json_object_entry_count max_json_array_element_count telemetry profiling
-	inflight_requests_logging`
+// uselessInListener are the keys of a server's listener: their types are checked, and no more.
+var uselessInListener = map[string]option{
+	"cors_enabled redact_addresses redact_cluster_name redact_version disable_request_limiter disable_replication_status_endpoints": truth("false"),
+	"cluster_address chroot_namespace": textual(""), "purpose cors_allowed_origins cors_allowed_headers": listed(),
+	"max_json_depth max_json_string_value_length max_json_object_entry_count max_json_array_element_count": bounded("0"),
+	"custom_response_headers telemetry profiling inflight_requests_logging":                                block(),
+}
 
 // allOptions puts the tables above together.
 func allOptions() map[string]option {
@@ -175,7 +178,9 @@ func allOptions() map[string]option {
 	add("telemetry.circonus_", circonus, textual(""))
 	add("telemetry.stackdriver_", "project_id location namespace", textual(""))
 	add("", uselessAtTop, useless())
-	add("listener.", uselessInListener, useless())
+	for keys, o := range uselessInListener {
+		add("listener.", keys, o)
+	}
 	return all
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,6 +44,7 @@ func (d *decoder) override(v *Vault, f VaultFlags) {
 	d.overrideAddress(v, f)
 	d.overrideVerify(v, f)
 	d.loginHeaders(v, f)
+	d.checkVariables()
 }
 
 // loginHeaders reads -header. Values are not shown: they may be what a gateway before Vault asks for.
@@ -66,7 +68,7 @@ func (d *decoder) loginHeaders(v *Vault, f VaultFlags) {
 
 // overrideAddress lets one address from outside take the place of all in the file.
 func (d *decoder) overrideAddress(v *Vault, f VaultFlags) {
-	for _, p := range []place{{stanza: "-address", text: f.Address}, {stanza: "VAULT_ADDR", text: d.variable("VAULT_ADDR")}} {
+	for _, p := range []place{{stanza: "-address", text: f.Address}, {stanza: inEnvironment("VAULT_ADDR"), text: d.variable("VAULT_ADDR")}} {
 		if p.text == "" {
 			continue
 		}
@@ -83,7 +85,7 @@ func (d *decoder) overrideVerify(v *Vault, f VaultFlags) {
 	if text := d.variable("VAULT_SKIP_VERIFY"); text != "" {
 		skip, err := strconv.ParseBool(text)
 		if err != nil { // CFG-2: Vault crashes
-			d.fail(Problem{Stanza: "VAULT_SKIP_VERIFY", Text: "must be true or false", Remedy: "set true or false, or unset it"})
+			d.fail(Problem{Stanza: inEnvironment("VAULT_SKIP_VERIFY"), Text: "must be true or false", Remedy: "set true or false, or unset it"})
 		}
 		v.TLSSkipVerify = skip
 	}
@@ -103,10 +105,7 @@ func (d *decoder) checkCommandLine(o Options, cfg *Config) {
 		d.warn(Problem{Stanza: "command line", Text: strings.Join(o.Idle, ", ") + " have no effect", Remedy: "remove them"})
 	}
 	agent := d.variable("VAULT_AGENT_ADDR")
-	for _, l := range cfg.Listeners {
-		_, host, _ := strings.Cut(agent, "://")
-		if agent != "" && strings.TrimSuffix(host, "/") == l.Address {
-			d.warn(Problem{Stanza: "VAULT_AGENT_ADDR", Text: "this is the address of a listener, and is not used as that of Vault", Remedy: "unset it for Leasehold"})
-		}
+	if agent != "" && slices.ContainsFunc(cfg.Listeners, func(l Listener) bool { return l.reaches(agent) }) {
+		d.warn(Problem{Stanza: inEnvironment("VAULT_AGENT_ADDR"), Text: "this is the address of a listener, and is not used as that of Vault", Remedy: "unset it for Leasehold"})
 	}
 }

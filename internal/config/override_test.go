@@ -85,8 +85,8 @@ func TestVerifyingMayBeTurnedOnFromOutside(t *testing.T) {
 
 func TestBadVariablesOfVaultAreReportedWithTheFile(t *testing.T) {
 	_, err := config.Parse("t.hcl", []byte("pid_file = 5\n"+tcp), config.Options{LookupEnv: env{"VAULT_SKIP_VERIFY": "perhaps", "VAULT_ADDR": "ftp://me:hunter2@v"}.lookup})
-	const want = `VAULT_ADDR: the address of Vault cannot be used; write it like https://vault.example:8200 or unix:///run/vault.sock
-VAULT_SKIP_VERIFY: must be true or false; set true or false, or unset it
+	const want = `environment variable VAULT_ADDR: the address of Vault cannot be used; write it like https://vault.example:8200 or unix:///run/vault.sock
+environment variable VAULT_SKIP_VERIFY: must be true or false; set true or false, or unset it
 t.hcl:1: pid_file must be text, not 5; write for example pid_file = "..."`
 	if err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)

@@ -52,6 +52,8 @@ type decoder struct {
 	settings []Setting
 	counted  map[string]int // sections read of each path that may be repeated
 
+	said map[string]bool // keys that were warned of wherever they stand
+
 	lendAt []Pos // where each listener says whose token it lends
 }
 
@@ -122,14 +124,27 @@ func (d *decoder) stand(s section, key string, r rule, at Pos, isDefault bool) {
 	name := s.name(key)
 	switch {
 	case r.standing == deprecated:
-		d.warn(s.problem(at, name+" is deprecated", r.remedy))
+		d.warnOnce(s.path, key, s.problem(at, name+" is deprecated", r.remedy))
 	case r.standing == noEffect:
-		d.warn(s.problem(at, name+" has no effect: "+r.because, "remove it"))
+		d.warnOnce(s.path, key, s.problem(at, name+" has no effect: "+r.because, "remove it"))
 	case r.standing == refused && !isDefault && r.block == several && d.ignoreUnsupported:
-		d.warn(s.problem(at, name+" is ignored: it is not built yet", "remove it, or keep Vault Agent for it"))
+		d.warnOnce(s.path, key, s.problem(at, name+" is ignored: it is not built yet", "remove it, or keep Vault Agent for it"))
 	case r.standing == refused && !isDefault:
 		d.fail(s.problem(at, name+" is not built yet", r.remedy))
 	}
+}
+
+// warnOnce says of a key what holds wherever it stands: of ten templates, or of a key in ten listeners, the first is named.
+func (d *decoder) warnOnce(path, key string, p Problem) {
+	at := path + "." + key
+	if d.said[at] {
+		return
+	}
+	if d.said == nil {
+		d.said = map[string]bool{}
+	}
+	d.said[at] = true
+	d.warn(p)
 }
 
 func (d *decoder) unknown(s section, it item, keys table) {

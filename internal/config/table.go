@@ -61,6 +61,18 @@ func (t table) and(more table) table {
 	return all
 }
 
+// of returns the rule for values of a kind.
+func (r rule) of(k kind) rule {
+	r.kind = k
+	return r
+}
+
+// blocks returns the rule for blocks.
+func (r rule) blocks() rule {
+	r.kind, r.block = kind{}, several
+	return r
+}
+
 func (r rule) fallback() any {
 	if r.preset != nil {
 		return r.preset

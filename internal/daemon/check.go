@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +38,7 @@ func Check(cfg *config.Config, now time.Time) Findings {
 	for i, l := range cfg.Listeners {
 		at := fmt.Sprintf("listener[%d].", i)
 		if l.Type == "unix" && !strings.HasPrefix(l.Address, "@") {
-			c.directory(c.at(at+"address", l.Pos, "listener"), "the directory of the socket", filepath.Dir(l.Address))
+			c.socket(at, l)
 		}
 		if !l.TLSDisable && l.TLSClientCAFile != "" {
 			c.authorities(c.at(at+"tls_client_ca_file", l.Pos, "listener"), "tls_client_ca_file", l.TLSClientCAFile)
@@ -50,10 +48,10 @@ func Check(cfg *config.Config, now time.Time) Findings {
 		}
 	}
 	if cfg.PIDFile != "" {
-		c.directory(c.at("pid_file", config.Pos{}, ""), "the directory of pid_file", filepath.Dir(cfg.PIDFile))
+		c.pidFile(cfg.PIDFile)
 	}
 	if f := cfg.LogFile; f != nil {
-		c.directory(c.at("log_file", config.Pos{}, "log_file"), "the directory of log_file", filepath.Dir(f.Path))
+		c.logFile(f.Path)
 	}
 	return c.found
 }
@@ -156,15 +154,8 @@ func (c *check) sink(path string, s config.Sink) {
 	if info, err := os.Stat(s.Path); err == nil && info.IsDir() {
 		c.fail(c.at(path+"path", s.Pos, "auto_auth"), "name a file", "sink.config.path: %s is a directory", s.Path)
 	}
-	if runtime.GOOS == "windows" {
-		return // where neither means anything
-	}
-	if !exists(s.Owner, func(name string) error { _, err := user.Lookup(name); return err }) {
-		c.fail(c.at(path+"owner", s.Pos, "auto_auth"), "add the user, or give a number", "sink.config.owner: there is no user %q", s.Owner)
-	}
-	if !exists(s.Group, func(name string) error { _, err := user.LookupGroup(name); return err }) {
-		c.fail(c.at(path+"group", s.Pos, "auto_auth"), "add the group, or give a number", "sink.config.group: there is no group %q", s.Group)
-	}
+	c.owner(path+"owner", "sink.config.owner", s.Pos, "auto_auth", s.Owner)
+	c.group(path+"group", "sink.config.group", s.Pos, "auto_auth", s.Group)
 }
 
 // exists tells whether an account can be looked up; numbers, and none, need no look.

@@ -2,5 +2,5 @@
 
 package daemon
 
-// writable would have to make a file to find out.
+// writable would have to write to find out.
 func writable(string) error { return nil }

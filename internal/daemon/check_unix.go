@@ -2,7 +2,17 @@
 
 package daemon
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
 
-// writable tells why files cannot be made in a directory; nil when they can.
-func writable(directory string) error { return unix.Access(directory, unix.W_OK|unix.X_OK) }
+	"golang.org/x/sys/unix"
+)
+
+// writable tells why a file cannot be written, or why files cannot be made in a directory; nil when they can.
+func writable(path string) error {
+	mode := uint32(unix.W_OK)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		mode |= unix.X_OK
+	}
+	return unix.Access(path, mode)
+}

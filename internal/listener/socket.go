@@ -119,7 +119,7 @@ func (s *Socket) Accept() (net.Conn, error) {
 		_ = tcp.SetKeepAlivePeriod(keepAlive) // fails only on a connection that is closed
 	}
 	if config := s.tls.Load(); config != nil {
-		return tls.Server(conn, config), nil
+		return tls.Server(&plainWatch{Conn: conn}, config), nil
 	}
 	return conn, nil
 }

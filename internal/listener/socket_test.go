@@ -298,18 +298,3 @@ func TestAnEncryptedKey(t *testing.T) {
 		}
 	}
 }
-
-func TestPlainHTTPOnATLSPort(t *testing.T) {
-	s := listener.Settings{Address: "127.0.0.1:0"}
-	s.CertFile, s.KeyFile, _ = keyPair(t, "one")
-	ln := open(t, s)
-	served(t, ln, s, func(http.ResponseWriter, *http.Request) {})
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "Client sent an HTTP request to an HTTPS server") {
-		t.Errorf("answer = %d %s", resp.StatusCode, body)
-	}
-}

@@ -173,7 +173,7 @@ func TestCertificateReload(t *testing.T) {
 	first := serial()
 	finish := underLoad(t, "https://"+address+"/v1/sys/health", &http.Transport{TLSClientConfig: config, MaxIdleConnsPerHost: 5})
 	ca.issue(t, pair, "web")
-	wantSaid(t, r.hangup(t), "files_read=1")
+	r.hangup(t) // which reads the files, unless the look at them every few seconds came first
 	second := serial()
 	if second == first {
 		t.Error("new connections have the old certificate")

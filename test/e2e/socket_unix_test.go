@@ -31,13 +31,19 @@ func unixStanza(path, more string) string {
 	return fmt.Sprintf("cache {}\nvault { address = \"http://127.0.0.1:1\" }\nlistener \"unix\" {\n  address = %q\n  tls_disable = true\n  %s\n}\n", path, more)
 }
 
-// healthOver asks over a unix socket.
+// healthOver asks over a unix socket for something that needs no Vault.
 func healthOver(t *testing.T, path string) int {
+	t.Helper()
+	return statusOver(t, path, "/proxy/v1/metrics")
+}
+
+// statusOver asks over a unix socket.
+func statusOver(t *testing.T, path, url string) int {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}}
-	resp, err := (&http.Client{Transport: transport, Timeout: patience}).Get("http://leasehold/proxy/v1/metrics")
+	resp, err := (&http.Client{Transport: transport, Timeout: patience}).Get("http://leasehold" + url)
 	if err != nil {
 		t.Fatal(err)
 	}
