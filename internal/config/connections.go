@@ -68,6 +68,7 @@ func (d *decoder) disabled(top section, key string) []string {
 			d.fail(Problem{Stanza: name, Text: "unknown " + key + " value in " + strconv.Quote(clip(text)), Remedy: "write auto-auth, proxying or caching, with commas between"})
 			return nil
 		}
+		d.outside(key, "", false, name, words)
 		return words.([]string)
 	}
 	return setting[[]string](top.Settings, key)

@@ -37,9 +37,21 @@ func firstGiven[T any](d *decoder, places []place, parse func(string) (T, *Probl
 		}
 		if !given {
 			chosen, given = v, true
+			d.chosen(p, places[len(places)-1].stanza)
 		}
 	}
 	return chosen
+}
+
+// chosen notes the place that a setting is taken from, unless it is the file, which is noted.
+func (d *decoder) chosen(p place, key string) {
+	kind := SourceEnvironment
+	if strings.HasPrefix(p.stanza, "-") {
+		kind = SourceFlag
+	}
+	if p.stanza != key {
+		d.origins.set(key, strings.ToLower(p.text), Source{Kind: kind, Name: p.stanza})
+	}
 }
 
 func parseLogLevel(s string) (slog.Level, *Problem) {

@@ -58,7 +58,15 @@ func (d *decoder) persist(b block) *Persist {
 			return ""
 		}
 		preset, _ := persistKeys[key].preset.(string)
-		return cmp.Or(s.String(key), preset) // as in Vault, empty means the default
+		if s.String(key) == "" { // as in Vault, empty means the default
+			d.origins.set(s.prefix+key, preset, Source{})
+		}
+		return cmp.Or(s.String(key), preset)
+	}
+	for key := range persistKeys {
+		if _, ours := keys[key]; !ours && ofSomeType(key) {
+			d.origins.idle(s, key)
+		}
 	}
 	return &Persist{
 		Pos:                     s.pos,
