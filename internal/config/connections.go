@@ -22,7 +22,7 @@ var subsystemWords = []string{"auto-auth", "proxying", "caching", "templating"}
 
 // subsystems is a list of subsystemWords. Case counts in a file, as in Vault.
 var subsystems = kind{
-	want: `a list of "auto-auth", "proxying" and "caching"`, example: `["auto-auth"]`, zero: []string(nil),
+	want: `a list of "auto-auth", "proxying" and "caching"`, example: `["auto-auth"]`, zero: []string(nil), json: jsonSubsystems(),
 	says: "%s: unknown value in %s",
 	read: func(v value) (any, bool) {
 		list, ok := readTexts(v)

@@ -22,7 +22,7 @@ type LogFileFlags struct {
 }
 
 // rotation is how long a log file may grow: a duration, or any negative one for no limit.
-var rotation = kind{want: "a duration, or -1 for no limit", example: `"24h"`, zero: time.Duration(0), read: func(v value) (any, bool) {
+var rotation = kind{want: "a duration, or -1 for no limit", example: `"24h"`, zero: time.Duration(0), json: jsonBackoff, read: func(v value) (any, bool) {
 	d, ok := parseDuration(v)
 	return max(d, -1), ok
 }}
