@@ -88,7 +88,7 @@ func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
 	if err != nil {
 		var problems *config.Problems
 		if errors.As(err, &problems) {
-			warn(stderr, problems.Warnings)
+			printWarnings(stderr, problems.Warnings)
 		}
 		return err
 	}

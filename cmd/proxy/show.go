@@ -37,12 +37,12 @@ func showConfig(args []string, stdout, stderr io.Writer) error {
 	o.Sources = true
 	cfg, err := config.Load(o)
 	if problems, ok := errors.AsType[*config.Problems](err); ok {
-		warn(stderr, problems.Warnings)
+		printWarnings(stderr, problems.Warnings)
 	}
 	if err != nil {
 		return err
 	}
-	warn(stderr, cfg.Warnings)
+	printWarnings(stderr, cfg.Warnings)
 	if !asJSON {
 		_, err = io.WriteString(stdout, config.Show(cfg.Settings))
 		return err
@@ -53,8 +53,8 @@ func showConfig(args []string, stdout, stderr io.Writer) error {
 	return e.Encode(cfg.Settings)
 }
 
-func warn(stderr io.Writer, warnings []config.Problem) {
+func printWarnings(to io.Writer, warnings []config.Problem) {
 	for _, w := range warnings {
-		_, _ = fmt.Fprintln(stderr, "warning:", w)
+		_, _ = fmt.Fprintln(to, "warning:", w)
 	}
 }

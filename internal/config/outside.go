@@ -50,12 +50,13 @@ var keylessVariables = []struct {
 }{
 	{"VAULT_CACERT_BYTES", true}, {"VAULT_CLIENT_TIMEOUT", false}, {"VAULT_HEADERS", true}, {"VAULT_HTTP_PROXY", true}, {"VAULT_PROXY_ADDR", true},
 	{"VAULT_RATE_LIMIT", false}, {"VAULT_SRV_LOOKUP", false}, {"HTTP_PROXY", true}, {"HTTPS_PROXY", true}, {"NO_PROXY", false},
+	{"http_proxy", true}, {"https_proxy", true}, {"no_proxy", false},
 }
 
 func (d *decoder) keyless() {
 	for _, variable := range keylessVariables {
 		if text := d.variable(variable.name); text != "" && d.origins != nil {
-			d.origins.put(Setting{Path: variable.name, hidden: variable.hidden}, text, Source{Kind: SourceEnvironment, Name: variable.name})
+			d.origins.put(Setting{Path: variable.name, hidden: variable.hidden, keyless: true}, text, Source{Kind: SourceEnvironment, Name: variable.name})
 		}
 	}
 }
@@ -63,6 +64,6 @@ func (d *decoder) keyless() {
 // header notes a header of the command line, whose value may be what a gateway before Vault asks for.
 func (d *decoder) header(name, value string) {
 	if d.origins != nil {
-		d.origins.put(Setting{Path: "-header " + name, hidden: true}, value, Source{Kind: SourceFlag, Name: "-header"})
+		d.origins.put(Setting{Path: "-header " + name, hidden: true, keyless: true}, value, Source{Kind: SourceFlag, Name: "-header"})
 	}
 }

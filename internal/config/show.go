@@ -21,7 +21,7 @@ func Show(settings []Setting) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	var open []string // the blocks around the last setting
 	for _, s := range settings {
-		if s.keyless() {
+		if s.keyless {
 			continue
 		}
 		parts := strings.Split(s.Path, ".")
@@ -30,16 +30,13 @@ func Show(settings []Setting) string {
 	}
 	reopen(w, open, nil)
 	for _, s := range settings {
-		if s.keyless() {
+		if s.keyless {
 			_, _ = fmt.Fprintf(w, "# %s = %s\t# %s\n", s.Path, s.written(), s.Source.words())
 		}
 	}
 	_ = w.Flush() // to memory
 	return b.String()
 }
-
-// keyless reports whether the setting has no key in a file: keys are in lower case.
-func (s Setting) keyless() bool { return s.Path[0] == '-' || s.Path[0] >= 'A' && s.Path[0] <= 'Z' }
 
 // reopen closes the blocks that end and opens those that begin. It returns what is open.
 func reopen(w *tabwriter.Writer, open, want []string) []string {
@@ -97,13 +94,13 @@ func (s Setting) written() string {
 	}
 	switch v := s.plain().(type) {
 	case string:
-		return strconv.Quote(v)
+		return quoted(v)
 	case []string:
-		quoted := make([]string, len(v))
+		all := make([]string, len(v))
 		for i, text := range v {
-			quoted[i] = strconv.Quote(text)
+			all[i] = quoted(text)
 		}
-		return "[" + strings.Join(quoted, ", ") + "]"
+		return "[" + strings.Join(all, ", ") + "]"
 	case int64:
 		if text := bytesWritten(v); strings.HasSuffix(text, "B") {
 			return strconv.Quote(text)
@@ -113,6 +110,9 @@ func (s Setting) written() string {
 		return fmt.Sprint(v)
 	}
 }
+
+// quoted is a text in HCL, where a bare ${ would begin something else.
+func quoted(s string) string { return strings.ReplaceAll(strconv.Quote(s), "${", `\x24{`) }
 
 // plain is the value as text, list, number (of bytes) or boolean.
 func (s Setting) plain() any {

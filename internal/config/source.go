@@ -34,7 +34,8 @@ type Setting struct {
 	Source Source
 	Note   string // what the value does not say: that it has no effect, or what an empty default means; "" for nothing
 
-	hidden bool // whatever the key is given may be a secret
+	hidden  bool // whatever the key is given may be a secret
+	keyless bool // no key in a file says it
 }
 
 // repeatable are the sections that are counted in the path of a setting.

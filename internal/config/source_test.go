@@ -298,6 +298,33 @@ func TestWhatIsShownMeansTheSame(t *testing.T) {
 	check("flags and variables", cfg)
 }
 
+// Whatever loads without a word is shown as a configuration that means the same.
+func FuzzShow(f *testing.F) {
+	addSeeds(f, ".hcl")
+	addSeeds(f, ".json")
+	f.Add("pid_file = \"a${b}\\n\\u00e9\"\nlog_rotate_duration = \"-3s\"\n" + tcp)
+	f.Fuzz(func(t *testing.T, src string) {
+		if len(src) > maxFuzzInput {
+			t.Skip("bounded, so that a slow reading is a defect and not a large file")
+		}
+		cfg, err := config.Parse("f", []byte(src), config.Options{LookupEnv: env{}.lookup, Sources: true})
+		if err != nil || slices.ContainsFunc(cfg.Settings, func(s config.Setting) bool { return s.Secret }) {
+			return
+		}
+		text := config.Show(cfg.Settings)
+		again, err := parse(text)
+		if err != nil {
+			t.Fatalf("what is shown does not load: %v\n%s\nfrom:\n%s", err, text, src)
+		}
+		if cfg.Vault.Address == "" && len(cfg.Vault.Addresses) == 0 {
+			cfg.Vault.Address = again.Vault.Address
+		}
+		for _, change := range config.Diff(cfg, again) {
+			t.Errorf("%s is %q, shown as %q\n%s", change.Path, change.Old, change.New, text)
+		}
+	})
+}
+
 // Nobody pays for sources who does not ask for them.
 func TestSourcesAreForThoseWhoAsk(t *testing.T) {
 	if cfg := mustParse(t, logIn); cfg.Settings != nil {
