@@ -44,6 +44,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		protectMemory(stderr)
 		return exitCode(stderr, validate(ctx, args[1:], stdout, stderr))
 	}
+	if len(args) > 0 && args[0] == "config" {
+		protectMemory(stderr)
+		return exitCode(stderr, configCommand(args[1:], stdout, stderr))
+	}
 	if len(args) > 0 && args[0] == "service" {
 		return exitCode(stderr, service(args[1:], stderr))
 	}
@@ -85,9 +89,7 @@ func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
 	if err != nil {
 		var problems *config.Problems
 		if errors.As(err, &problems) {
-			for _, w := range problems.Warnings {
-				_, _ = fmt.Fprintln(stderr, "warning:", w)
-			}
+			printWarnings(stderr, problems.Warnings)
 		}
 		return err
 	}

@@ -64,9 +64,7 @@ func validate(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if asJSON {
 		return verdictAsJSON(stdout, &problems, notes)
 	}
-	for _, w := range problems.Warnings {
-		_, _ = fmt.Fprintln(stdout, "warning:", w)
-	}
+	printWarnings(stdout, problems.Warnings)
 	for _, note := range notes {
 		_, _ = fmt.Fprintln(stdout, "note:", note)
 	}

@@ -66,5 +66,6 @@ func (d *decoder) typeOf(s section, b block) string {
 	if t := s.String("type"); t != "" || len(b.labels) == 0 {
 		return strings.ToLower(t)
 	}
+	d.origins.set(s.prefix+"type", strings.ToLower(b.labels[0]), Source{Kind: SourceFile, Pos: b.pos})
 	return strings.ToLower(b.labels[0])
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ func (d *decoder) apiProxyAndCache(top section, cfg *Config) (APIProxy, *Cache) 
 	proxy.XForwardedFor = forwardedFor[s.String("x_forwarded_for")]
 	proxy.PrependNamespace = d.prepended(s, cfg)
 	for _, key := range []string{"use_auto_auth_token", "enforce_consistency", "when_inconsistent"} {
+		d.origins.move("cache."+key, "api_proxy."+key)
 		if at, both := legacy.at[key]; both && s.at[key] != (Pos{}) {
 			d.fail(legacy.problem(at, key+" is configured in both api_proxy and cache", "remove it from cache"))
 		}
@@ -30,6 +33,9 @@ func (d *decoder) apiProxyAndCache(top section, cfg *Config) (APIProxy, *Cache) 
 	// The value is carried over whole, true as well as force (CFG-9).
 	proxy.UseAutoAuthToken = max(setting[TokenUse](s.Settings, "use_auto_auth_token"), setting[TokenUse](legacy.Settings, "use_auto_auth_token"))
 	proxy.Consistency = d.consistency(s, legacy)
+	if len(cfg.Listeners) == 0 {
+		d.origins.idle(s, slices.Collect(maps.Keys(apiProxyKeys))...)
+	}
 	if len(top.blocks["auto_auth"]) > 0 {
 		return proxy, cache
 	}
@@ -109,6 +115,7 @@ func (d *decoder) cache(s section) *Cache {
 	}
 	if c.MaxSize == 0 {
 		c.MaxSize = defaultMaxSize
+		d.origins.set("cache.max_size", c.MaxSize, Source{})
 	}
 	first := map[string]Pos{} // of the rules for a path, the one that holds
 	for _, b := range typed(s.blocks["rule"], ruleKeys) {
@@ -139,11 +146,14 @@ func (d *decoder) rule(b block, c *Cache) Rule {
 	}
 	if r.Path == "" && len(b.labels) > 0 {
 		r.Path = b.labels[0]
+		d.origins.set(s.prefix+"path", r.Path, Source{Kind: SourceFile, Pos: b.pos})
 	}
 	r.Path = strings.TrimPrefix(strings.TrimPrefix(r.Path, "/"), "v1/")
+	d.origins.becomes(s.prefix+"path", r.Path)
 	if text := brokenPattern(r.Path); text != "" {
 		d.fail(s.problem(s.place("path"), text, `write for example rule "database/creds/*" { ... }`))
 	}
+	d.inherited(s, r)
 	for key := range s.at {
 		switch {
 		case key != "path" && key != "cache" && !r.Cache:
@@ -157,6 +167,18 @@ func (d *decoder) rule(b block, c *Cache) Rule {
 		}
 	}
 	return r
+}
+
+// inherited notes what the rule has of its stanza.
+func (d *decoder) inherited(s section, r Rule) {
+	for key, v := range map[string]any{"cache_non_renewable": r.CacheNonRenewable, "refresh_ahead": r.RefreshAhead, "replace_before": r.ReplaceBefore} {
+		if _, given := s.at[key]; !given {
+			d.origins.set(s.prefix+key, v, Source{})
+		}
+		if !r.Cache {
+			d.origins.idle(s, key)
+		}
+	}
 }
 
 // brokenPattern says what is wrong with the path of a rule; "" when nothing is.

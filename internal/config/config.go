@@ -41,6 +41,7 @@ type Options struct {
 	Idle  []string // flags that were given and mean nothing here
 
 	Strict            bool // -strict: an unknown key is an error
+	Sources           bool // Config.Settings is wanted
 	IgnoreUnsupported bool // -ignore-unsupported: template, env_template and exec are ignored with a warning, not refused
 }
 
@@ -57,7 +58,7 @@ type Config struct {
 	LogFile         *LogFile   // nil means standard error alone
 	Connections     Connections
 	ExitAfterAuth   bool
-	Settings        []Setting     // every key that is given, in the order of the files
+	Settings        []Setting     // with Options.Sources: every value and where it came from, stanza by stanza, what is given before the defaults
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
 }

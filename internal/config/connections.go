@@ -22,7 +22,7 @@ var subsystemWords = []string{"auto-auth", "proxying", "caching", "templating"}
 
 // subsystems is a list of subsystemWords. Case counts in a file, as in Vault.
 var subsystems = kind{
-	want: `a list of "auto-auth", "proxying" and "caching"`, example: `["auto-auth"]`, zero: []string(nil),
+	want: `a list of "auto-auth", "proxying" and "caching"`, example: `["auto-auth"]`, zero: []string(nil), json: jsonSubsystems(),
 	says: "%s: unknown value in %s",
 	read: func(v value) (any, bool) {
 		list, ok := readTexts(v)
@@ -68,6 +68,7 @@ func (d *decoder) disabled(top section, key string) []string {
 			d.fail(Problem{Stanza: inEnvironment(name), Text: "unknown " + key + " value in " + strconv.Quote(clip(text)), Remedy: "write auto-auth, proxying or caching, with commas between"})
 			return nil
 		}
+		d.outside(key, "", false, name, words)
 		return words.([]string)
 	}
 	return setting[[]string](top.Settings, key)

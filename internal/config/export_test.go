@@ -112,3 +112,16 @@ func Undocumented() []string {
 	}
 	return slices.Sorted(slices.Values(all))
 }
+
+// Working returns the keys that have an effect or a default to be shown, with their paths: no blocks, and none that is ignored or refused.
+func Working() []string {
+	var all []string
+	for path, keys := range tables() {
+		for key, r := range keys {
+			if r.block == notBlock && r.standing == works {
+				all = append(all, join(path, key))
+			}
+		}
+	}
+	return slices.Sorted(slices.Values(all))
+}

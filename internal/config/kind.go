@@ -16,27 +16,28 @@ type kind struct {
 	zero    any                     // what an absent key means; also its type
 	read    func(value) (any, bool) // false: not such a value
 	says    string                  // Vault's own words for a wrong value, of the key and the value; "" means ours
+	json    object                  // what JSON Schema says of it: all that read takes, and little more
 }
 
 // The kinds of the language. Their readings follow Vault's parseutil and hcl decoder.
 var (
-	text     = kind{want: "text", example: `"..."`, zero: "", read: readText}
-	texts    = kind{want: "a list of texts", example: `["..."]`, zero: []string(nil), read: readTexts}
-	boolean  = kind{want: "true or false", example: "true", zero: false, read: readBool}
-	whole    = kind{want: "a whole number", example: "5", zero: 0, read: readWhole}
-	count    = kind{want: "a whole number of zero or more", example: "5", zero: 0, read: readCount}
-	duration = kind{want: "a duration of zero or more", example: `"30s"`, zero: time.Duration(0), read: readDuration}
-	backoff  = kind{want: "a duration", example: `"30s"`, zero: time.Duration(0), read: readSignedDuration}
-	interval = kind{want: "a duration above zero", example: `"1m"`, zero: time.Duration(0), read: readInterval}
-	size     = kind{want: "a number of bytes", example: `"1MiB"`, zero: int64(0), read: readSize}
-	limit    = kind{want: "a number of bytes, or -1 for no limit", example: `"32MiB"`, zero: int64(0), read: readLimit}
-	share    = kind{want: "a share from 0 up to, but not, 1", example: "0.67", zero: 0.0, read: readShare}
-	perSec   = kind{want: "a number a second, or -1 for no limit", example: "100", zero: 0.0, read: readRate}
-	fileMode = kind{want: "octal permission bits up to 0777", example: `"0640"`, zero: writtenMode{}, read: readMode}
-	networks = kind{want: "a list of IP addresses and CIDR blocks", example: `["10.0.0.0/8"]`, zero: []string(nil), read: readNetworks}
-	account  = kind{want: "a name or a number", example: `"app"`, zero: "", read: readAccount}
-	tokenUse = kind{want: `true, false or "force"`, example: "true", zero: Never, read: readTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
-	anything = kind{read: func(v value) (any, bool) { return v.data, true }}
+	text     = kind{want: "text", example: `"..."`, zero: "", read: readText, json: jsonText}
+	texts    = kind{want: "a list of texts", example: `["..."]`, zero: []string(nil), read: readTexts, json: jsonTexts}
+	boolean  = kind{want: "true or false", example: "true", zero: false, read: readBool, json: jsonBool}
+	whole    = kind{want: "a whole number", example: "5", zero: 0, read: readWhole, json: jsonWhole}
+	count    = kind{want: "a whole number of zero or more", example: "5", zero: 0, read: readCount, json: jsonCount}
+	duration = kind{want: "a duration of zero or more", example: `"30s"`, zero: time.Duration(0), read: readDuration, json: jsonDuration}
+	backoff  = kind{want: "a duration", example: `"30s"`, zero: time.Duration(0), read: readSignedDuration, json: jsonBackoff}
+	interval = kind{want: "a duration above zero", example: `"1m"`, zero: time.Duration(0), read: readInterval, json: jsonInterval}
+	size     = kind{want: "a number of bytes", example: `"1MiB"`, zero: int64(0), read: readSize, json: jsonSize}
+	limit    = kind{want: "a number of bytes, or -1 for no limit", example: `"32MiB"`, zero: int64(0), read: readLimit, json: jsonLimit}
+	share    = kind{want: "a share from 0 up to, but not, 1", example: "0.67", zero: 0.0, read: readShare, json: jsonShare}
+	perSec   = kind{want: "a number a second, or -1 for no limit", example: "100", zero: 0.0, read: readRate, json: jsonPerSec}
+	fileMode = kind{want: "octal permission bits up to 0777", example: `"0640"`, zero: writtenMode{}, read: readMode, json: jsonFileMode}
+	networks = kind{want: "a list of IP addresses and CIDR blocks", example: `["10.0.0.0/8"]`, zero: []string(nil), read: readNetworks, json: jsonTexts}
+	account  = kind{want: "a name or a number", example: `"app"`, zero: "", read: readAccount, json: jsonAccount}
+	tokenUse = kind{want: `true, false or "force"`, example: "true", zero: Never, read: readTokenUse, json: jsonTokenUse, says: "value of '%s' can be either true/false/force, %s is an invalid option"}
+	anything = kind{read: func(v value) (any, bool) { return v.data, true }, json: jsonAnything}
 )
 
 // oneOf is a text out of words; the first is the default. Case does not count.
@@ -54,7 +55,7 @@ func oneOf(words ...string) kind {
 		}
 		return nil, false
 	}
-	return kind{want: strings.Join(quoted, " or "), example: quoted[0], zero: words[0], read: read}
+	return kind{want: strings.Join(quoted, " or "), example: quoted[0], zero: words[0], read: read, json: jsonWords(words...)}
 }
 
 func readText(v value) (any, bool) {

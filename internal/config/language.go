@@ -67,7 +67,7 @@ var vaultKeys = table{
 }
 
 var retryKeys = table{
-	"num_retries":     {kind: whole, implied: "12", doc: "How often a request is sent again; 0 means the default, -1 none. `VAULT_MAX_RETRIES` wins."},
+	"num_retries":     {kind: whole, implied: "`12`", doc: "How often a request is sent again; 0 means the default, -1 none. `VAULT_MAX_RETRIES` wins."},
 	"safe_only":       {kind: boolean, ours: true, doc: "Repeats nothing but GET, LIST and HEAD."},
 	"max_wait":        {kind: duration, preset: 10 * time.Second, floor: true, ours: true, doc: "The waits of one request together, at most."},
 	"max_replay_size": {kind: limit, preset: int64(defaultMaxReplaySize), ours: true, doc: "The largest body that is kept to be sent again; -1 keeps none."},

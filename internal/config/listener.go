@@ -42,9 +42,11 @@ func (d *decoder) listener(b block) Listener {
 	d.lendAt = append(d.lendAt, s.place("auto_auth"))
 	if l.MaxConcurrent == 0 {
 		l.MaxConcurrent = defaultMaxConcurrent
+		d.origins.set(s.prefix+"max_concurrent_requests", l.MaxConcurrent, Source{})
 	}
 	if l.MaxRequestSize == 0 {
 		l.MaxRequestSize = defaultMaxRequestSize
+		d.origins.set(s.prefix+"max_request_size", l.MaxRequestSize, Source{})
 	}
 	switch l.Type {
 	case "tcp":
@@ -59,6 +61,7 @@ func (d *decoder) listener(b block) Listener {
 		d.fail(s.problem(s.pos, fmt.Sprintf("unsupported listener type %q", clip(l.Type)), `use listener "tcp" or listener "unix"`))
 	}
 	d.rights(s, b, &l)
+	d.origins.becomes(s.prefix+"address", l.Address)
 	return l
 }
 

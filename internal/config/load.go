@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -67,15 +66,14 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	merged, dropped := merge(files)
 	d.checkDropped(dropped)
 	d.incomplete = broken
-	d.lendAt, d.settings, d.counted = nil, nil, nil
+	d.lendAt, d.origins = nil, newOrigins(o.Sources)
 	top.body = merged
 	cfg := d.config(top, o)
 	warnings, err := d.result()
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(d.settings, func(a, b Setting) int { return d.byPlace(Problem{Pos: a.Source.Pos}, Problem{Pos: b.Source.Pos}) })
-	cfg.Warnings, cfg.Settings = warnings, d.settings
+	cfg.Warnings, cfg.Settings = warnings, d.origins.all()
 	return cfg, nil
 }
 
@@ -134,8 +132,10 @@ func (d *decoder) config(file block, o Options) *Config {
 	cfg.Connections = d.connections(top)
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth
+		d.outside("exit_after_auth", "-exit-after-auth", true, "", cfg.ExitAfterAuth)
 	}
 	d.checkCommandLine(o, cfg)
+	d.keyless()
 	if !d.incomplete { // what is missing may stand in the file that cannot be read
 		d.validate(top, cfg)
 	}

@@ -22,7 +22,7 @@ type LogFileFlags struct {
 }
 
 // rotation is how long a log file may grow: a duration, or any negative one for no limit.
-var rotation = kind{want: "a duration, or -1 for no limit", example: `"24h"`, zero: time.Duration(0), read: func(v value) (any, bool) {
+var rotation = kind{want: "a duration, or -1 for no limit", example: `"24h"`, zero: time.Duration(0), json: jsonBackoff, read: func(v value) (any, bool) {
 	d, ok := parseDuration(v)
 	return max(d, -1), ok
 }}
@@ -38,6 +38,7 @@ func (d *decoder) logFile(top section, flags LogFileFlags) *LogFile {
 	place := Problem{Pos: top.place("log_file"), Stanza: "log_file"}
 	if flags.Path != "" {
 		f.Path, place = flags.Path, Problem{Stanza: "-log-file"}
+		d.outside("log_file", "-log-file", true, "", f.Path)
 	}
 	flagValue(d, "-log-rotate-bytes", flags.RotateBytes, "log_rotate_bytes", &f.RotateBytes)
 	flagValue(d, "-log-rotate-duration", flags.RotateDuration, "log_rotate_duration", &f.RotateDuration)
@@ -47,6 +48,7 @@ func (d *decoder) logFile(top section, flags LogFileFlags) *LogFile {
 	}
 	if f.RotateDuration == 0 {
 		f.RotateDuration = defaultRotateDuration
+		d.origins.set("log_rotate_duration", f.RotateDuration, Source{})
 	}
 	f.RotateMaxFiles = max(f.RotateMaxFiles, -1)
 	if strings.ContainsAny(f.Path, "*?[") {
@@ -71,4 +73,5 @@ func flagValue[T any](d *decoder, flag, text, key string, into *T) {
 		return
 	}
 	*into = v.(T)
+	d.outside(key, flag, true, "", v)
 }

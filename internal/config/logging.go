@@ -7,17 +7,26 @@ import (
 
 // place is one of the places where a setting may be given.
 type place struct {
-	pos    Pos
-	stanza string
-	text   string
+	pos      Pos
+	name     string // of the flag, the variable or the key
+	variable bool
+	text     string
+}
+
+// stanza is what a problem there begins with.
+func (p place) stanza() string {
+	if p.variable {
+		return inEnvironment(p.name)
+	}
+	return p.name
 }
 
 // places are the flag, the variable and the key of a setting, the strongest first.
 func (d *decoder) places(flag, flagText, variable string, top section, key string) []place {
 	return []place{
-		{stanza: flag, text: flagText},
-		{stanza: inEnvironment(variable), text: d.variable(variable)},
-		{pos: top.place(key), stanza: key, text: top.String(key)},
+		{name: flag, text: flagText},
+		{name: variable, variable: true, text: d.variable(variable)},
+		{pos: top.place(key), name: key, text: top.String(key)},
 	}
 }
 
@@ -32,14 +41,26 @@ func firstGiven[T any](d *decoder, places []place, parse func(string) (T, *Probl
 		}
 		v, problem := parse(p.text)
 		if problem != nil {
-			problem.Pos, problem.Stanza = p.pos, p.stanza
+			problem.Pos, problem.Stanza = p.pos, p.stanza()
 			d.fail(*problem)
 		}
 		if !given {
 			chosen, given = v, true
+			d.chosen(p, places[len(places)-1].name)
 		}
 	}
 	return chosen
+}
+
+// chosen notes the place that a setting is taken from, unless it is the file, which is noted.
+func (d *decoder) chosen(p place, key string) {
+	kind := SourceFlag
+	if p.variable {
+		kind = SourceEnvironment
+	}
+	if p.name != key {
+		d.origins.set(key, strings.ToLower(p.text), Source{Kind: kind, Name: p.name})
+	}
 }
 
 func parseLogLevel(s string) (slog.Level, *Problem) {

@@ -25,14 +25,17 @@ func (d *decoder) method(b block) Method {
 		TotalTimeout: s.Duration("total_timeout"),
 	}
 	if d.externalNamespace() != "" {
+		d.outside(s.prefix+"namespace", "-namespace", d.flags.Namespace != "", "VAULT_NAMESPACE", d.externalNamespace())
 		m.Namespace = "" // the environment's is used for everything, and stands in Vault.Namespace
 	}
 	if m.MountPath == "" {
 		m.MountPath = "auth/" + m.Type
+		d.origins.set(s.prefix+"mount_path", m.MountPath, Source{})
 	}
 	if m.Type == "pcf" {
 		m.Type = "cf"
 	}
+	d.origins.becomes(s.prefix+"type", m.Type)
 	if !strings.HasPrefix(m.MountPath, "auth/") && m.Type != "token_file" {
 		d.warn(s.problem(s.place("mount_path"), fmt.Sprintf("method.mount_path %q does not begin with auth/", clip(m.MountPath)),
 			fmt.Sprintf("did you mean %q?", clip("auth/"+m.MountPath))))

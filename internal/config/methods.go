@@ -60,8 +60,8 @@ var methodConfigs = map[string]table{
 		with(flagOn, "remove_secret_id_file_after_reading"),
 	"aws": table{"type": {kind: oneOf("iam", "ec2"), required: true}}.
 		with(needed, "role").
-		with(optional, "region", "header_value", "nonce").
-		with(hidden, "access_key", "secret_key", "session_token").
+		with(optional, "region").
+		with(hidden, "access_key", "secret_key", "session_token", "header_value", "nonce").
 		with(period, "credential_poll_interval"),
 	"azure": table{}.
 		with(needed, "role", "resource").

@@ -58,6 +58,7 @@ func (d *decoder) nameOf(s section, b block) vault.AutoAuthName {
 	name := s.String("name")
 	if name == "" && len(b.labels) > 0 {
 		name = b.labels[0]
+		d.origins.set(s.prefix+"name", name, Source{Kind: SourceFile, Pos: b.pos})
 	}
 	if name != "" && !stanzaName.MatchString(name) {
 		d.fail(s.problem(s.place("name"), fmt.Sprintf("the name %q must be up to 64 letters, digits, _ and -", clip(name)), `write for example auto_auth "payments" { ... }`))

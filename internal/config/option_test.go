@@ -95,7 +95,7 @@ var options = map[string]option{
 	"listener.proxy_protocol_behavior": word("use_always", ""), "listener.proxy_protocol_authorized_addrs": {`["10.0.0.1"]`, "[10.0.0.1]", "[]", `"localhost"`},
 	"listener.tls_client_ca_file": textual(""), "listener.tls_disable_client_certs": truth("false"),
 	"listener.allow_users": accountList(), "listener.allow_groups": accountList(), "listener.allow_client_cn": listed(), "listener.allow_client_san": listed(),
-	"listener.default_action": word("allow", "deny"), "listener.rule": block(), "listener.rule.path": textual(""), "listener.rule.methods": listed(),
+	"listener.default_action": word("allow", ""), "listener.rule": block(), "listener.rule.path": textual(""), "listener.rule.methods": listed(),
 	"listener.rule.action": word("allow", ""), "listener.rule.users": accountList(), "listener.rule.groups": accountList(),
 	"listener.rule.client_cn": listed(), "listener.rule.client_san": listed(),
 	"listener.socket_mode": {`"0660"`, "{432 }", "{0 }", `"rw"`}, "listener.socket_user": textual(""), "listener.socket_group": textual(""),

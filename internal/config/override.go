@@ -28,19 +28,22 @@ var VaultVariables = []string{
 // override puts flags before variables before the file.
 func (d *decoder) override(v *Vault, f VaultFlags) {
 	for _, setting := range []struct {
+		name           string
 		field          *string
 		flag, variable string
 	}{
-		{&v.CACert, f.CACert, "VAULT_CACERT"},
-		{&v.CAPath, f.CAPath, "VAULT_CAPATH"},
-		{&v.ClientCert, f.ClientCert, "VAULT_CLIENT_CERT"},
-		{&v.ClientKey, f.ClientKey, "VAULT_CLIENT_KEY"},
-		{&v.TLSServerName, f.TLSServerName, "VAULT_TLS_SERVER_NAME"},
+		{"ca-cert", &v.CACert, f.CACert, "VAULT_CACERT"},
+		{"ca-path", &v.CAPath, f.CAPath, "VAULT_CAPATH"},
+		{"client-cert", &v.ClientCert, f.ClientCert, "VAULT_CLIENT_CERT"},
+		{"client-key", &v.ClientKey, f.ClientKey, "VAULT_CLIENT_KEY"},
+		{"tls-server-name", &v.TLSServerName, f.TLSServerName, "VAULT_TLS_SERVER_NAME"},
+		{"namespace", &v.Namespace, f.Namespace, "VAULT_NAMESPACE"},
 	} {
 		*setting.field = cmp.Or(setting.flag, d.variable(setting.variable), *setting.field)
+		d.outside("vault."+strings.ReplaceAll(setting.name, "-", "_"), "-"+setting.name, setting.flag != "", setting.variable, *setting.field)
 	}
-	v.Namespace = cmp.Or(d.externalNamespace(), v.Namespace)
 	v.PassRedirects = v.PassRedirects || f.DisableRedirects
+	d.redirectsOutside(f)
 	d.overrideAddress(v, f)
 	d.overrideVerify(v, f)
 	d.loginHeaders(v, f)
@@ -62,19 +65,21 @@ func (d *decoder) loginHeaders(v *Vault, f VaultFlags) {
 				v.LoginHeaders = http.Header{}
 			}
 			v.LoginHeaders.Add(name, value)
+			d.header(name, value)
 		}
 	}
 }
 
 // overrideAddress lets one address from outside take the place of all in the file.
 func (d *decoder) overrideAddress(v *Vault, f VaultFlags) {
-	for _, p := range []place{{stanza: "-address", text: f.Address}, {stanza: inEnvironment("VAULT_ADDR"), text: d.variable("VAULT_ADDR")}} {
+	for _, p := range []place{{name: "-address", text: f.Address}, {name: "VAULT_ADDR", variable: true, text: d.variable("VAULT_ADDR")}} {
 		if p.text == "" {
 			continue
 		}
 		v.Address, v.Addresses = normalizeAddress(p.text), nil
+		d.addressOutside(p, v.Address)
 		if !reachable(v.Address) { // not shown: it may hold a password
-			d.fail(Problem{Stanza: p.stanza, Text: "the address of Vault cannot be used", Remedy: "write it like https://vault.example:8200 or unix:///run/vault.sock"})
+			d.fail(Problem{Stanza: p.stanza(), Text: "the address of Vault cannot be used", Remedy: "write it like https://vault.example:8200 or unix:///run/vault.sock"})
 		}
 		return
 	}
@@ -92,6 +97,7 @@ func (d *decoder) overrideVerify(v *Vault, f VaultFlags) {
 	if f.TLSSkipVerify != nil {
 		v.TLSSkipVerify = *f.TLSSkipVerify
 	}
+	d.outside("vault.tls_skip_verify", "-tls-skip-verify", f.TLSSkipVerify != nil, "VAULT_SKIP_VERIFY", v.TLSSkipVerify)
 }
 
 // externalNamespace is the namespace that both of the file's yield to; "" for none.

@@ -18,10 +18,10 @@ var persistKeys = table{
 
 	"service_account_token_file": {kind: text, preset: defaultTokenJWT, doc: "`kubernetes`: the token that the key is made from."},
 	"key_file":                   {kind: matching("the path of a file", `"/etc/leasehold/cache.key"`, notEmpty), ours: true, doc: "`file` and `auto`: the file that holds the key; required there."},
-	"credential":                 {kind: matching("the name of a file, without a directory", `"leasehold-state-key"`, isFileName), preset: "leasehold-state-key", ours: true, doc: "`systemd` and `auto`: the name of the credential that holds the key."},
+	"credential":                 {kind: matching("the name of a file, without a directory", `"leasehold-state-key"`, fileName), preset: "leasehold-state-key", ours: true, doc: "`systemd` and `auto`: the name of the credential that holds the key."},
 	// Not shown when it is wrong: it may be the key itself, written in the place of the variable's name.
-	"key_env":       {kind: matching("the name of an environment variable", `"LEASEHOLD_STATE_KEY"`, isVariable), preset: "LEASEHOLD_STATE_KEY", secret: true, ours: true, doc: "`env`: the variable that holds the key."},
-	"transit_key":   {kind: matching("the name of a key (letters, digits, _, - and .)", `"leasehold"`, isKeyName), ours: true, doc: "`transit`: the name of its key; required there."},
+	"key_env":       {kind: matching("the name of an environment variable", `"LEASEHOLD_STATE_KEY"`, variableName), preset: "LEASEHOLD_STATE_KEY", secret: true, ours: true, doc: "`env`: the variable that holds the key."},
+	"transit_key":   {kind: matching("the name of a key (letters, digits, _, - and .)", `"leasehold"`, keyName), ours: true, doc: "`transit`: the name of its key; required there."},
 	"transit_mount": {kind: mountPath, preset: "transit", ours: true, doc: "`transit`: where the engine is mounted."},
 }
 
@@ -58,7 +58,15 @@ func (d *decoder) persist(b block) *Persist {
 			return ""
 		}
 		preset, _ := persistKeys[key].preset.(string)
-		return cmp.Or(s.String(key), preset) // as in Vault, empty means the default
+		if s.String(key) == "" { // as in Vault, empty means the default
+			d.origins.set(s.prefix+key, preset, Source{})
+		}
+		return cmp.Or(s.String(key), preset)
+	}
+	for key := range persistKeys {
+		if _, ours := keys[key]; !ours && ofSomeType(key) {
+			d.origins.idle(s, key)
+		}
 	}
 	return &Persist{
 		Pos:                     s.pos,
@@ -104,27 +112,25 @@ func ofSomeType(key string) bool {
 	return false
 }
 
-// matching is a text that fits; the empty one is for fits to judge.
-func matching(want, example string, fits func(string) bool) kind {
-	return kind{want: want, example: example, zero: "", read: func(v value) (any, bool) {
+// matching is a text that fits; the empty one is for the pattern to judge.
+func matching(want, example string, pattern *regexp.Regexp) kind {
+	return kind{want: want, example: example, zero: "", json: object{"type": "string", "pattern": pattern.String()}, read: func(v value) (any, bool) {
 		s, ok := v.data.(string)
-		return s, ok && fits(s)
+		return s, ok && pattern.MatchString(s)
 	}}
 }
 
 // mountPath is where an engine is mounted. Slashes at its ends do not count.
-var mountPath = kind{want: "text", example: `"transit"`, zero: "", read: func(v value) (any, bool) {
+var mountPath = kind{want: "text", example: `"transit"`, zero: "", json: jsonText, read: func(v value) (any, bool) {
 	s, ok := v.data.(string)
 	return strings.Trim(s, "/"), ok
 }}
 
+// Patterns that Go and JSON Schema understand alike.
 var (
-	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	notEmpty     = regexp.MustCompile(`[\s\S]`)
+	fileName     = regexp.MustCompile(`^(|[^/\\.][^/\\]*|\.[^/\\.][^/\\]*|\.\.[^/\\]+)$`) // any but . and ..
+	variableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)?$`)
 	// keyName is Vault's own for the name of a transit key (framework.GenericNameRegex): anything else would be another path.
 	keyName = regexp.MustCompile(`^\w(([\w.-]+)?\w)?$`)
 )
-
-func notEmpty(s string) bool   { return s != "" }
-func isFileName(s string) bool { return s != "." && s != ".." && !strings.ContainsAny(s, `/\`) }
-func isVariable(s string) bool { return s == "" || variableName.MatchString(s) }
-func isKeyName(s string) bool  { return keyName.MatchString(s) }

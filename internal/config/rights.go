@@ -38,25 +38,25 @@ var rightsKeys = table{
 	"allow_groups":     {kind: accounts, example: `["app"]`, ours: true, doc: "The groups, by name or number, whose members may use a unix listener."},
 	"allow_client_cn":  {kind: texts, example: `["app"]`, ours: true, doc: "The common names of client certificates that may use the listener."},
 	"allow_client_san": {kind: texts, example: `["app.example.com"]`, ours: true, doc: "The alternative names of client certificates that may use the listener: DNS names, exact or with *. before them, e-mail addresses, URIs and IP addresses."},
-	"default_action":   {kind: oneOf("deny", "allow"), ours: true, doc: "What becomes of a request that no rule matches, where there are rules."},
+	"default_action":   {kind: action, ours: true, doc: "What becomes of a request that no rule matches, where there are rules: deny unless it says allow."},
 	"rule":             {block: several, ours: true, doc: "What callers may do; the first rule that matches holds."},
 }
 
 var accessRuleKeys = table{
 	"path":       {kind: text, example: `"kv/data/app/*"`, ours: true, doc: "The path that the rule is for, without /v1/: + stands for one segment, * at the end for anything."},
 	"methods":    {kind: texts, example: `["GET", "LIST"]`, ours: true, doc: "The methods that the rule is for; all when it is absent. POST is PUT as well."},
-	"action":     {kind: ruleAction, required: true, example: `"allow"`, ours: true, doc: "What the rule does: allow or deny."},
+	"action":     {kind: action, required: true, example: `"allow"`, ours: true, doc: "What the rule does: allow or deny."},
 	"users":      {kind: accounts, example: `["app"]`, ours: true, doc: "The users that the rule is for."},
 	"groups":     {kind: accounts, example: `["app"]`, ours: true, doc: "The groups whose members the rule is for."},
 	"client_cn":  {kind: texts, example: `["app"]`, ours: true, doc: "The common names of client certificates that the rule is for."},
 	"client_san": {kind: texts, example: `["app.example.com"]`, ours: true, doc: "The alternative names of client certificates that the rule is for."},
 }
 
-// ruleAction has no default: a rule that says nothing must not allow.
-var ruleAction = kind{want: `"allow" or "deny"`, example: `"allow"`, zero: "", read: oneOf("allow", "deny").read}
+// action has no default: a rule that says nothing must not allow.
+var action = kind{want: `"allow" or "deny"`, example: `"allow"`, zero: "", read: oneOf("allow", "deny").read, json: jsonWords("allow", "deny")}
 
 // accounts is a list of names or numbers.
-var accounts = kind{want: "a list of names or numbers", example: `["app"]`, zero: []string(nil), read: readAccounts}
+var accounts = kind{want: "a list of names or numbers", example: `["app"]`, zero: []string(nil), read: readAccounts, json: formsOf(jsonText, object{"type": "array", "items": jsonAccount})}
 
 func readAccounts(v value) (any, bool) {
 	list, ok := v.data.([]value)
@@ -84,7 +84,7 @@ func (d *decoder) rights(s section, b block, l *Listener) {
 	d.nearlyRights(s, b)
 	r := Rights{
 		Callers:    d.callers(s, l, "allow_users", "allow_groups", "allow_client_cn", "allow_client_san"),
-		DenyOthers: len(s.blocks["rule"]) > 0 && s.String("default_action") == "deny",
+		DenyOthers: len(s.blocks["rule"]) > 0 && s.String("default_action") != "allow",
 	}
 	for _, b := range typed(s.blocks["rule"], accessRuleKeys) {
 		r.Rules = append(r.Rules, d.accessRule(b, l))
@@ -123,10 +123,12 @@ func (d *decoder) accessRule(b block, l *Listener) AccessRule {
 	}
 	if r.Path == "" && len(b.labels) > 0 {
 		r.Path = b.labels[0]
+		d.origins.set(s.prefix+"path", r.Path, Source{Kind: SourceFile, Pos: b.pos})
 	}
 	if !ourEndpoint(r.Path) {
 		r.Path = strings.TrimPrefix(strings.TrimPrefix(r.Path, "/"), "v1/")
 	}
+	d.origins.becomes(s.prefix+"path", r.Path)
 	text := brokenPattern(r.Path)
 	if text == "" {
 		text = unreachable(r.Path)

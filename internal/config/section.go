@@ -13,6 +13,7 @@ type section struct {
 	Settings
 	pos    Pos
 	path   string // the keys that lead here, joined by dots
+	prefix string // what stands before a key in the path of a Setting
 	at     map[string]Pos
 	blocks map[string][]block
 }
@@ -49,8 +50,7 @@ type decoder struct {
 	ignoreUnsupported bool // templates are warnings
 	incomplete        bool // a file is missing from what is read
 
-	settings []Setting
-	counted  map[string]int // sections read of each path that may be repeated
+	origins *origins // nil unless somebody asks where values came from
 
 	said map[string]bool // keys that were warned of wherever they stand
 
@@ -64,10 +64,11 @@ func (d *decoder) section(path string, b block, keys table) section {
 	for key, r := range keys {
 		s.values[key] = r.fallback()
 	}
-	d.count(path)
+	s.prefix = d.origins.enter(path)
 	for _, it := range b.body.items {
 		d.item(s, it, keys)
 	}
+	d.origins.defaults(s, keys)
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if r := keys[key]; r.required && s.at[key] == (Pos{}) {
 			d.fail(s.problem(s.pos, s.name(key)+" is required", r.assign(key)))
@@ -97,7 +98,7 @@ func (d *decoder) item(s section, it item, keys table) {
 		d.fail(s.problem(it.pos, s.name(key)+" must not be empty", r.assign(key)))
 	case !r.floor || positive(v):
 		s.values[key] = v
-		d.given(s, key, r, v, it.pos)
+		d.origins.given(s, key, r, v, it.pos)
 	}
 	d.stand(s, key, r, it.pos, r.standing == refused && r.kind.zero != nil && v == r.fallback())
 }

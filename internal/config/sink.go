@@ -58,6 +58,7 @@ func (d *decoder) encryption(s section, sink *Sink) {
 	sink.DHPath, sink.DeriveKey, sink.AAD = s.String("dh_path"), s.Bool("derive_key"), s.String("aad")
 	if variable != "" {
 		sink.AAD = d.variable(variable) // also when that is nothing
+		d.origins.set(s.prefix+"aad", sink.AAD, Source{Kind: SourceEnvironment, Name: variable})
 	}
 	const remedy = `write dh_type = "curve25519" and dh_path, or remove it`
 	switch {

@@ -27,7 +27,9 @@ func (d *decoder) tcp(s section, l *Listener) {
 	case l.Address != "": // else it was told already
 		d.fail(s.problem(s.place("address"), fmt.Sprintf("the address template makes %q, which is not host:port", clip(l.Address)), `write for example address = "{{ GetPrivateIP }}:8200"`))
 	}
-	for _, key := range []string{"socket_mode", "socket_user", "socket_group"} {
+	unixKeys := []string{"socket_mode", "socket_user", "socket_group"}
+	d.origins.idle(s, unixKeys...)
+	for _, key := range unixKeys {
 		if _, given := s.at[key]; given {
 			d.warn(s.problem(s.place(key), key+" has no effect: only unix listeners have it", "remove it"))
 		}

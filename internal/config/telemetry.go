@@ -36,7 +36,7 @@ var telemetryKeys = table{
 
 // filters is a list of rules like "+vault.token" and "-vault.core".
 var filters = kind{
-	want: "a list of prefixes, each after + or -", example: `["+vault.token", "-vault.core"]`, zero: []string(nil),
+	want: "a list of prefixes, each after + or -", example: `["+vault.token", "-vault.core"]`, zero: []string(nil), json: jsonFilters,
 	read: func(v value) (any, bool) {
 		list, isList := v.data.([]value)
 		all := make([]string, 0, len(list))

@@ -27,6 +27,12 @@ func (d *decoder) vault(top section) Vault {
 	for _, a := range setting[[]string](s.Settings, "addresses") {
 		v.Addresses = append(v.Addresses, normalizeAddress(a))
 	}
+	d.origins.becomes("vault.addresses", v.Addresses)
+	if v.Address != "" {
+		d.origins.becomes("vault.address", v.Address)
+	} else if len(v.Addresses) > 0 {
+		d.origins.idle(s, "address")
+	}
 	d.checkAddresses(s, v)
 	hasCert := v.ClientCert != "" || d.flags.ClientCert != "" || d.variable("VAULT_CLIENT_CERT") != ""
 	hasKey := v.ClientKey != "" || d.flags.ClientKey != "" || d.variable("VAULT_CLIENT_KEY") != ""
@@ -75,8 +81,10 @@ func (d *decoder) retry(vault section) Retry {
 	switch r.NumRetries {
 	case 0:
 		r.NumRetries = defaultRetries
+		d.origins.set("vault.retry.num_retries", defaultRetries, Source{})
 	case -1:
 		r.NumRetries = 0
 	}
+	d.retriesOutside()
 	return r
 }
