@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -41,7 +42,7 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 	defer events.close()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	stops, ready, ended := make(chan struct{}, 1), make(chan struct{}), make(chan int, 1)
+	stops, reloads, ready, ended := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}), make(chan int, 1)
 	var once sync.Once
 	var told bytes.Buffer // read when the daemon has ended
 	go func() {
@@ -50,7 +51,11 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 			err = errors.New("the service has no -config; install it anew with: leasehold service install -config=FILE")
 		}
 		if err == nil {
+			f.home, err = enterHome(f.config)
+		}
+		if err == nil {
 			protectMemory(io.Discard)
+			f.reload = reloads
 			f.ready = func(s daemon.Started) {
 				once.Do(func() { close(ready) })
 				events.info(statusText(s))
@@ -65,10 +70,9 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 			case svc.Interrogate:
 				changes <- r.CurrentStatus
 			case svc.Stop, svc.Shutdown:
-				select {
-				case stops <- struct{}{}:
-				default:
-				}
+				ask(stops)
+			case svc.ParamChange: // as SIGHUP elsewhere
+				ask(reloads)
 			}
 		}
 	}()
@@ -87,7 +91,7 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 }
 
 func windowsStatus(s serviceStatus) svc.Status {
-	const accepts = svc.AcceptStop | svc.AcceptShutdown
+	const accepts = svc.AcceptStop | svc.AcceptShutdown | svc.AcceptParamChange
 	status := svc.Status{CheckPoint: s.checkpoint, WaitHint: uint32(s.waitHint.Milliseconds())}
 	switch s.state {
 	case serviceStarting:
@@ -145,6 +149,7 @@ func service(args []string, stderr io.Writer) error {
 	}
 	defer func() { _ = m.Disconnect() }()
 	if o.action == "install" {
+		_, _ = fmt.Fprint(stderr, o.doubts())
 		return install(m, o)
 	}
 	s, err := m.OpenService(o.name)
@@ -157,6 +162,9 @@ func service(args []string, stderr io.Writer) error {
 		return s.Start()
 	case "stop":
 		_, err := s.Control(svc.Stop)
+		return err
+	case "reload":
+		_, err := s.Control(svc.ParamChange)
 		return err
 	default:
 		return errors.Join(s.Delete(), eventlog.Remove(o.name))
