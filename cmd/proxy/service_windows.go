@@ -150,7 +150,7 @@ func service(args []string, stderr io.Writer) error {
 	defer func() { _ = m.Disconnect() }()
 	if o.action == "install" {
 		_, _ = fmt.Fprint(stderr, o.doubts())
-		return install(m, o)
+		return install(m, o, stderr)
 	}
 	s, err := m.OpenService(o.name)
 	if err != nil {
@@ -159,20 +159,22 @@ func service(args []string, stderr io.Writer) error {
 	defer func() { _ = s.Close() }()
 	switch o.action {
 	case "start":
-		return s.Start()
+		err = s.Start()
 	case "stop":
-		_, err := s.Control(svc.Stop)
-		return err
+		_, err = s.Control(svc.Stop)
 	case "reload":
-		_, err := s.Control(svc.ParamChange)
-		return err
+		_, err = s.Control(svc.ParamChange)
 	default:
-		return errors.Join(s.Delete(), eventlog.Remove(o.name))
+		err = errors.Join(s.Delete(), eventlog.Remove(o.name))
 	}
+	if err != nil {
+		return fmt.Errorf("service %s: %s: %w; see the event log, and log_file", o.name, o.action, err)
+	}
+	return nil
 }
 
-// install registers the service. CreateService quotes the path and each argument.
-func install(m *mgr.Mgr, o serviceOrder) error {
+// install registers the service. CreateService quotes the path and each argument. What a service can do without is a warning when it fails.
+func install(m *mgr.Mgr, o serviceOrder, stderr io.Writer) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -186,9 +188,14 @@ func install(m *mgr.Mgr, o serviceOrder) error {
 	}
 	defer func() { _ = s.Close() }()
 	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: 5 * time.Second}
-	return errors.Join(
+	if err := errors.Join(
 		s.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, 24*60*60),
 		s.SetRecoveryActionsOnNonCrashFailures(true), // an exit code is no crash
-		eventlog.InstallAsEventCreate(o.name, eventlog.Info|eventlog.Warning|eventlog.Error),
-	)
+	); err != nil {
+		_, _ = fmt.Fprintf(stderr, "warning: service %s is installed, but will not be started again after a failure: %v\n", o.name, err)
+	}
+	if err := eventlog.InstallAsEventCreate(o.name, eventlog.Info|eventlog.Warning|eventlog.Error); err != nil {
+		_, _ = fmt.Fprintf(stderr, "warning: service %s is installed, but the event log does not know it: %v\n", o.name, err)
+	}
+	return nil
 }
