@@ -42,7 +42,8 @@ listener "tcp" {
   tls_cert_file = "cert.pem"
   tls_key_file = "/etc/key.pem"
 }`
-	cfg, err := config.Parse("t.hcl", []byte(src), config.Options{LookupEnv: func(string) (string, bool) { return "", false }})
+	root := filepath.ToSlash(filepath.VolumeName(t.TempDir())) + "/" // on Windows, what begins with a slash is relative
+	cfg, err := config.Parse("t.hcl", []byte(strings.ReplaceAll(src, `"/`, `"`+root)), config.Options{LookupEnv: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatal(err)
 	}
