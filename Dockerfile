@@ -14,6 +14,16 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /leasehold ./cmd/proxy
 
 FROM scratch
+ARG VERSION=dev
+ARG REVISION=unknown
+# The time of the commit: the same sources give the same image.
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="Leasehold" \
+      org.opencontainers.image.description="Caching reverse proxy for HashiCorp Vault" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/LICENSE /LICENSE
 COPY --from=build /leasehold /leasehold

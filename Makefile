@@ -14,7 +14,7 @@ E2E := go test -count=1 -parallel=8 ./...
 # The linter is a tool of a module of its own, so that none of its requirements reaches the product's go.mod.
 LINT := golangci-lint run --max-same-issues=0 --max-issues-per-linter=0
 
-.PHONY: build test race lint fuzz bench demo image cross packages reproducible check-packages clean
+.PHONY: build test race lint fuzz bench demo image cross packages reproducible check-packages wine clean
 
 build: ## the static binary, bin/leasehold
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leasehold ./cmd/proxy
@@ -51,14 +51,16 @@ demo: build ## a narrated tour on a real Vault
 	@bin/demo -binary=bin/leasehold
 
 image: ## the container image, leasehold:VERSION
-	docker build --build-arg VERSION=$(VERSION) --tag leasehold:$(VERSION) .
+	docker build --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd) --tag leasehold:$(VERSION) .
 
+# With the flag of what is released, so that packages has it in the cache.
 cross: ## compile and vet everything, tests too, for every system
 	@set -e; for target in $(TARGETS); do \
 		echo "== $$target"; \
 		export CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/}; \
-		go build ./...; \
-		go vet ./...; \
+		go build -trimpath ./...; \
+		go vet -trimpath ./...; \
 	done
 
 packages: ## deb, rpm, archives, SBOMs and SHA256SUMS, in dist
@@ -66,6 +68,9 @@ packages: ## deb, rpm, archives, SBOMs and SHA256SUMS, in dist
 
 reproducible: ## make them twice, from two clones of the commit, and compare the bytes
 	packaging/reproducible.sh
+
+wine: ## the Windows binary, its service and its files, as far as Debian's wine goes
+	packaging/wine.sh
 
 check-packages: ## look into dist: install, run, and what systemd thinks of the unit
 	packaging/check.sh dist

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the packages of the commit twice: from two clones at different paths, with different umasks, the second compiling
-# everything anew. All bytes must be the same. TARGETS are what is made, linux/amd64 unless set.
+# everything anew, the standard library included. All bytes must be the same. TARGETS are what is made, linux/amd64 unless set.
+# The tools that pack are the same for both: they are no part of what is compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 read -ra targets <<<"${TARGETS:-linux/amd64}"
@@ -9,6 +10,7 @@ version=$(git describe --tags --always)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
+export PACKAGE_TOOLS=$work/tools
 make_in() { # DIRECTORY UMASK
   (umask "$2"; git clone -q --no-hardlinks . "$1" && git -C "$1" checkout -q "$commit" && "$1/packaging/build.sh" "$version" "$1/dist" "${targets[@]}")
 }

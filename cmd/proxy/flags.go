@@ -24,7 +24,10 @@ type flags struct {
 	idle                      []string
 	combineLogs               bool
 
-	ready func(daemon.Started) // for a Windows service; no flag
+	// These are for a Windows service, and no flags.
+	ready  func(daemon.Started)
+	reload <-chan struct{} // asks for a reload, as SIGHUP does elsewhere
+	home   string          // the working directory, from which relative paths of the configuration are
 }
 
 func (f flags) options() config.Options {

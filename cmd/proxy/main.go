@@ -83,8 +83,17 @@ func protectMemory(stderr io.Writer) {
 
 // serve runs the daemon of a configuration file.
 func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
-	reload := watchReloads(ctx)
-	load := func() (*config.Config, error) { return config.Load(f.options()) }
+	reload := f.reload
+	if reload == nil {
+		reload = watchReloads(ctx)
+	}
+	load := func() (*config.Config, error) {
+		cfg, err := config.Load(f.options())
+		if err == nil && f.home != "" {
+			cfg.Warnings = append(cfg.Warnings, relativePaths(cfg, f.home)...)
+		}
+		return cfg, err
+	}
 	cfg, err := load()
 	if err != nil {
 		var problems *config.Problems

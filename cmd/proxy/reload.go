@@ -19,11 +19,16 @@ func watchReloads(ctx context.Context) <-chan struct{} {
 			case <-ctx.Done():
 				return
 			}
-			select {
-			case asked <- struct{}{}:
-			default: // what waits will see what this one would
-			}
+			ask(asked)
 		}
 	}()
 	return asked
+}
+
+// ask leaves a request in a channel that has room for one: what waits there will see what this one would.
+func ask(asked chan<- struct{}) {
+	select {
+	case asked <- struct{}{}:
+	default:
+	}
 }

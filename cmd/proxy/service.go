@@ -10,14 +10,14 @@ import (
 )
 
 const serviceUsage = `usage: leasehold service install [-name=NAME] [-display-name=TEXT] [-user=ACCOUNT] -config=FILE
-       leasehold service uninstall|start|stop [-name=NAME]
+       leasehold service uninstall|start|stop|reload [-name=NAME]
 
 For Windows, as an administrator. The service runs as ACCOUNT, one that needs no password: NT AUTHORITY\LocalService unless given.
 `
 
 // serviceOrder is what `leasehold service` was asked for.
 type serviceOrder struct {
-	action                     string // install, uninstall, start or stop
+	action                     string // install, uninstall, start, stop or reload
 	name, displayName, account string
 	config                     []string // absolute
 }
@@ -38,7 +38,7 @@ func parseService(args []string, stderr io.Writer) (o serviceOrder, err error) {
 	}
 	o.action = args[0]
 	switch o.action {
-	case "install", "uninstall", "start", "stop":
+	case "install", "uninstall", "start", "stop", "reload":
 	default:
 		set.Usage()
 		return o, errUsage

@@ -72,12 +72,13 @@ func TestServiceArguments(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing":            {nil, "usage"},
-		"another action":     {[]string{"restart"}, "usage"},
-		"no configuration":   {[]string{"install"}, "service install: there is no configuration; give -config=FILE"},
-		"a path in pieces":   {[]string{"install", "-config=my", "file.hcl"}, `service install: "file.hcl" is no flag; write -config=FILE, with quotes around it when the path has blanks`},
-		"no name":            {[]string{"start", "-name="}, "service: -name is empty; leave it out for Leasehold"},
-		"stop with a config": {[]string{"stop", "-config=x"}, "service stop: -config is for install alone; leave it out"},
+		"nothing":              {nil, "usage"},
+		"another action":       {[]string{"restart"}, "usage"},
+		"no configuration":     {[]string{"install"}, "service install: there is no configuration; give -config=FILE"},
+		"a path in pieces":     {[]string{"install", "-config=my", "file.hcl"}, `service install: "file.hcl" is no flag; write -config=FILE, with quotes around it when the path has blanks`},
+		"no name":              {[]string{"start", "-name="}, "service: -name is empty; leave it out for Leasehold"},
+		"reload with a config": {[]string{"reload", "-config=x"}, "service reload: -config is for install alone; leave it out"},
+		"stop with a config":   {[]string{"stop", "-config=x"}, "service stop: -config is for install alone; leave it out"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := parseService(tc.args, io.Discard); err == nil || err.Error() != tc.want {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -41,7 +42,7 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 	defer events.close()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	stops, ready, ended := make(chan struct{}, 1), make(chan struct{}), make(chan int, 1)
+	stops, reloads, ready, ended := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}), make(chan int, 1)
 	var once sync.Once
 	var told bytes.Buffer // read when the daemon has ended
 	go func() {
@@ -50,7 +51,11 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 			err = errors.New("the service has no -config; install it anew with: leasehold service install -config=FILE")
 		}
 		if err == nil {
+			f.home, err = enterHome(f.config)
+		}
+		if err == nil {
 			protectMemory(io.Discard)
+			f.reload = reloads
 			f.ready = func(s daemon.Started) {
 				once.Do(func() { close(ready) })
 				events.info(statusText(s))
@@ -65,10 +70,9 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 			case svc.Interrogate:
 				changes <- r.CurrentStatus
 			case svc.Stop, svc.Shutdown:
-				select {
-				case stops <- struct{}{}:
-				default:
-				}
+				ask(stops)
+			case svc.ParamChange: // as SIGHUP elsewhere
+				ask(reloads)
 			}
 		}
 	}()
@@ -87,7 +91,7 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 }
 
 func windowsStatus(s serviceStatus) svc.Status {
-	const accepts = svc.AcceptStop | svc.AcceptShutdown
+	const accepts = svc.AcceptStop | svc.AcceptShutdown | svc.AcceptParamChange
 	status := svc.Status{CheckPoint: s.checkpoint, WaitHint: uint32(s.waitHint.Milliseconds())}
 	switch s.state {
 	case serviceStarting:
@@ -145,7 +149,8 @@ func service(args []string, stderr io.Writer) error {
 	}
 	defer func() { _ = m.Disconnect() }()
 	if o.action == "install" {
-		return install(m, o)
+		_, _ = fmt.Fprint(stderr, o.doubts())
+		return install(m, o, stderr)
 	}
 	s, err := m.OpenService(o.name)
 	if err != nil {
@@ -154,17 +159,22 @@ func service(args []string, stderr io.Writer) error {
 	defer func() { _ = s.Close() }()
 	switch o.action {
 	case "start":
-		return s.Start()
+		err = s.Start()
 	case "stop":
-		_, err := s.Control(svc.Stop)
-		return err
+		_, err = s.Control(svc.Stop)
+	case "reload":
+		_, err = s.Control(svc.ParamChange)
 	default:
-		return errors.Join(s.Delete(), eventlog.Remove(o.name))
+		err = errors.Join(s.Delete(), eventlog.Remove(o.name))
 	}
+	if err != nil {
+		return fmt.Errorf("service %s: %s: %w; see the event log, and log_file", o.name, o.action, err)
+	}
+	return nil
 }
 
-// install registers the service. CreateService quotes the path and each argument.
-func install(m *mgr.Mgr, o serviceOrder) error {
+// install registers the service. CreateService quotes the path and each argument. What a service can do without is a warning when it fails.
+func install(m *mgr.Mgr, o serviceOrder, stderr io.Writer) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -178,9 +188,14 @@ func install(m *mgr.Mgr, o serviceOrder) error {
 	}
 	defer func() { _ = s.Close() }()
 	again := mgr.RecoveryAction{Type: mgr.ServiceRestart, Delay: 5 * time.Second}
-	return errors.Join(
+	if err := errors.Join(
 		s.SetRecoveryActions([]mgr.RecoveryAction{again, again, again}, 24*60*60),
 		s.SetRecoveryActionsOnNonCrashFailures(true), // an exit code is no crash
-		eventlog.InstallAsEventCreate(o.name, eventlog.Info|eventlog.Warning|eventlog.Error),
-	)
+	); err != nil {
+		_, _ = fmt.Fprintf(stderr, "warning: service %s is installed, but will not be started again after a failure: %v\n", o.name, err)
+	}
+	if err := eventlog.InstallAsEventCreate(o.name, eventlog.Info|eventlog.Warning|eventlog.Error); err != nil {
+		_, _ = fmt.Fprintf(stderr, "warning: service %s is installed, but the event log does not know it: %v\n", o.name, err)
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"leasehold/internal/autoauth/sink/encrypted"
+	"leasehold/internal/secretfile"
 )
 
 const sinkUsage = `usage: leasehold sink decrypt -key=FILE [-derive-key] [-aad=TEXT | -aad-env=NAME] SINKFILE
@@ -117,7 +118,11 @@ func writePair(key *ecdh.PrivateKey, private, public string) error {
 
 // writeNew makes a file with exactly this mode, and leaves none after an error.
 func writeNew(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	open := secretfile.OpenFile
+	if mode&0o004 != 0 {
+		open = os.OpenFile
+	}
+	f, err := open(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists; choose another path, or remove it and restart Leasehold, which keeps to the first key that it reads", path)
 	}

@@ -15,10 +15,10 @@ var sinkKeys = table{
 
 var fileSinkKeys = table{
 	"path":          {kind: text, required: true, example: `"/run/leasehold/token"`, doc: "The file that holds the bare token, without a newline. It is written to a temporary file beside it and renamed over it, so that readers see the old token or the new one. The directory must exist, and stay writable."},
-	"mode":          {kind: fileMode, preset: writtenMode{mode: 0o640}, doc: "A number or an octal string; exact, whatever the umask. A warning when every user of the machine could read a token that is not encrypted, or replace it."},
+	"mode":          {kind: fileMode, preset: writtenMode{mode: 0o640}, doc: "A number or an octal string; exact, whatever the umask; on Windows see [security](security.md#files-on-windows). A warning when every user of the machine could read a token that is not encrypted, or replace it."},
 	"owner":         {kind: account, implied: "the process's", doc: "A name or a number; not on Windows."},
 	"group":         {kind: account, implied: "the process's", doc: "A name or a number; not on Windows."},
-	"keep_existing": {kind: boolean, ours: true, doc: "A file that is there keeps its mode, owner and group; `mode`, `owner` and `group` are then for one that is not."},
+	"keep_existing": {kind: boolean, ours: true, doc: "A file that is there keeps its mode, owner and group; `mode`, `owner` and `group` are then for one that is not; not on Windows."},
 }
 
 func (d *decoder) sink(b block) Sink {

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"leasehold/internal/secretfile"
 )
 
 // maxText is above any way to write a key, in bytes, line ends and white space included.
@@ -54,7 +56,7 @@ func readKeyFile(path string) (*[size]byte, error) {
 
 func createKeyFile(path string) (*[size]byte, error) {
 	dir := filepath.Dir(path)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := secretfile.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("directory %s does not exist; create it, closed to other users", dir)

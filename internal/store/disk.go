@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"leasehold/internal/secretfile"
 )
 
 // lockTimeout is how long Open waits for another process to let go of the file, as Vault Agent's cache does.
@@ -32,7 +34,7 @@ func openLocked(path string, readOnly bool) (db *bbolt.DB, err error) {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 			Timeout: lockTimeout, ReadOnly: readOnly, FreelistType: bbolt.FreelistMapType,
 			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-				f, err = os.OpenFile(name, flag, mode)
+				f, err = secretfile.OpenFile(name, flag, mode)
 				opened = f
 				return f, err
 			},

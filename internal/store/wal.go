@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"leasehold/internal/secretfile"
 )
 
 // The write-ahead file is a ring of frames, each a commit:
@@ -43,7 +45,7 @@ type wal struct {
 
 // openWAL opens the file beside path, or makes it. Its errors are the disk's.
 func openWAL(path string) (*wal, error) {
-	f, err := os.OpenFile(path+walSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := secretfile.OpenFile(path+walSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

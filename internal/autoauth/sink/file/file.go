@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"leasehold/internal/secretfile"
 	"leasehold/internal/vault"
 )
 
@@ -24,11 +25,14 @@ const DefaultMode fs.FileMode = 0o640
 
 // Options tune a Sink.
 type Options struct {
-	Mode  fs.FileMode // permission bits, whatever the umask; default DefaultMode
-	Owner string      // name or number; default: the process's. Ignored on Windows, as is Group
+	// Mode has permission bits, whatever the umask; default DefaultMode. On Windows, only whether others may read counts: then the file has the rights that
+	// its directory hands down, and else secretfile's.
+	Mode  fs.FileMode
+	Owner string // name or number; default: the process's. Ignored on Windows, as is Group
 	Group string
 
 	// KeepExisting gives the file the mode, owner and group of the one that it replaces. The three above are then for a file that is not there yet.
+	// Ignored on Windows.
 	KeepExisting bool
 }
 
@@ -114,7 +118,11 @@ func (s *Sink) writeTemp(content []byte) (string, error) {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails
 	temp := s.path + ".tmp." + hex.EncodeToString(random[:])
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	open := secretfile.OpenFile
+	if a.mode&0o004 != 0 {
+		open = os.OpenFile // on Windows: who may read it is for the directory to say
+	}
+	f, err := open(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
 	}
@@ -126,7 +134,7 @@ func (s *Sink) writeTemp(content []byte) (string, error) {
 
 // access is what the next file is to have.
 func (s *Sink) access() (access, error) {
-	if !s.keep {
+	if !s.keep || runtime.GOOS == "windows" { // where the bits of a file say nothing of its list of rights
 		return s.new, nil
 	}
 	info, err := os.Stat(s.path)
