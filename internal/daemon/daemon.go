@@ -91,7 +91,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
 	g.Go(func() error { p.dump(ctx, o.Dumps); return nil })
-	g.Go(func() error { p.notify.feed(ctx, p.works); return nil })
+	g.Go(func() error { p.notify.feed(ctx, func() { p.works(ctx, sockets) }); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
 		p.notify.Stopping()

@@ -12,3 +12,6 @@ var Verdicts = verdicts
 func FeedWatchdog(ctx context.Context, log *slog.Logger, works func()) {
 	newNotifier(log).feed(ctx, works)
 }
+
+// AwaitAccepting is what the watchdog waits for at each listener.
+var AwaitAccepting = awaitAccepting

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"leasehold/internal/listener"
 )
 
 // notifyPatience bounds one message to systemd, which takes it at once unless it is stuck itself.
@@ -142,11 +144,36 @@ func (n *notifier) feed(ctx context.Context, works func()) {
 	}
 }
 
-// works returns when every part that requests pass has answered: a lock that is never released keeps it from doing so.
-func (p *parts) works() {
+// works returns when every part that requests pass has answered, and every listener accepts: a lock that is never released keeps it from doing so.
+func (p *parts) works(ctx context.Context, sockets []*listener.Socket) {
 	p.index.Stats()
 	p.readiness()
+	for _, s := range sockets {
+		awaitAccepting(ctx, s, p.log)
+	}
 }
+
+// accepter is a listener that is looked at.
+type accepter interface {
+	Accepts(ctx context.Context) bool
+	Addr() net.Addr
+}
+
+// awaitAccepting returns when connections are accepted, or ctx ends.
+func awaitAccepting(ctx context.Context, a accepter, log *slog.Logger) {
+	for told := false; !a.Accepts(ctx) && ctx.Err() == nil; told = true {
+		if !told {
+			log.Error("a listener does not accept connections", slog.String("address", a.Addr().String()))
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(acceptAgain):
+		}
+	}
+}
+
+// acceptAgain is between two looks at a listener that does not accept.
+const acceptAgain = time.Second
 
 // statusLine is what systemctl status shows of a daemon that has started.
 func statusLine(s Started) string {

@@ -58,6 +58,9 @@ type Socket struct {
 
 	tls atomic.Pointer[tls.Config] // of the next handshake; nil serves plain HTTP
 
+	accepted atomic.Uint64 // connections so far
+	seen     uint64        // of those, at the last look that found the socket to accept; Accepts alone uses it
+
 	mu       sync.Mutex
 	settings Settings
 	loaded   material
@@ -115,6 +118,7 @@ func (s *Socket) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.accepted.Add(1)
 	if tcp, ok := conn.(*net.TCPConn); ok && s.inherited {
 		_ = tcp.SetKeepAlivePeriod(keepAlive) // fails only on a connection that is closed
 	}
