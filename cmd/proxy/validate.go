@@ -44,7 +44,7 @@ func validate(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	o := f.options()
-	o.Strict = true
+	o.Strict, o.Sources = true, true
 	var problems config.Problems
 	var notes []string
 	cfg, err := config.Load(o)
