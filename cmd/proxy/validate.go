@@ -45,7 +45,7 @@ func validate(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	dropOverridden(f.vault)
 	o := f.options()
-	o.Strict = true
+	o.Strict, o.Sources = true, true
 	var problems config.Problems
 	var notes []string
 	cfg, err := config.Load(o)

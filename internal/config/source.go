@@ -205,7 +205,7 @@ func (o *origins) remove(path string) {
 	delete(o.at, path)
 }
 
-// all are the settings, stanza by stanza, what is given before the defaults.
+// all are the settings, stanza by stanza, what is given before the defaults and as it stands in the files.
 func (o *origins) all() []Setting {
 	if o == nil {
 		return nil
@@ -216,7 +216,8 @@ func (o *origins) all() []Setting {
 			end++
 		}
 		slices.SortStableFunc(all[begin:end], func(a, b Setting) int {
-			return cmp.Compare(min(b.Source.Kind, SourceFile), min(a.Source.Kind, SourceFile))
+			return cmp.Or(cmp.Compare(min(b.Source.Kind, SourceFile), min(a.Source.Kind, SourceFile)),
+				cmp.Compare(a.Source.Pos.File, b.Source.Pos.File), cmp.Compare(a.Source.Pos.Line, b.Source.Pos.Line))
 		})
 	}
 	return all

@@ -137,6 +137,22 @@ func TestFormerPlacesAreShownOnce(t *testing.T) {
 	}
 }
 
+// What is given comes first, as it stands in the file: the type that a label names before the keys, and a key that a variable decides before all.
+func TestSettingsStandAsInTheFile(t *testing.T) {
+	cfg, _ := sourcesOf(t, "vault {\ntls_server_name = \"s\"\naddress = \"http://a:1\"\n}\nlistener \"unix\" {\nsocket_group = \"g\"\naddress = \"/s\"\ntls_disable = true\n}\n",
+		config.Options{LookupEnv: env{"VAULT_CAPATH": "c"}.lookup})
+	var got []string
+	for _, s := range cfg.Settings {
+		if s.Source.Kind != config.SourceDefault {
+			got = append(got, s.Path)
+		}
+	}
+	want := []string{"vault.ca_path", "vault.tls_server_name", "vault.address", "listener[0].type", "listener[0].socket_group", "listener[0].address", "listener[0].tls_disable"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // No secret in what is shown, wherever it was given.
 func TestSecretsAreNotShown(t *testing.T) {
 	const src = `vault { address = "https://me:hunter2@v:1" }

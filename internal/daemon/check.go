@@ -21,7 +21,8 @@ type Findings struct {
 	Warnings []config.Problem // what works for now, or may work by the time it is needed
 }
 
-// Check looks at the files, directories and accounts that a configuration names, with the rights of this process. It changes nothing.
+// Check looks at the files, directories and accounts that a configuration names, with the rights of this process. It changes nothing. Where a key stands it knows
+// from a configuration that was loaded with Sources.
 func Check(cfg *config.Config, now time.Time) Findings {
 	c := &check{cfg: cfg, now: now}
 	c.vault()
@@ -65,7 +66,7 @@ type check struct {
 // at is the beginning of a problem with a key: where the key stands, or else its stanza.
 func (c *check) at(path string, stanza config.Pos, name string) config.Problem {
 	for _, s := range c.cfg.Settings {
-		if s.Path == path {
+		if s.Path == path && s.Source.Kind == config.SourceFile {
 			return config.Problem{Pos: s.Source.Pos, Stanza: name}
 		}
 	}

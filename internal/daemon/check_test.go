@@ -112,7 +112,7 @@ func TestCheck(t *testing.T) {
 		"credentials":  {strings.Replace(login(""), "DIR/empty", "DIR/late", 1), "", "t.hcl:2: auto_auth: method.config.token_file_path: there is no file DIR/late"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg, err := config.Parse("t.hcl", []byte(strings.ReplaceAll(c.file, "DIR", dir)), config.Options{LookupEnv: func(string) (string, bool) { return "", false }})
+			cfg, err := config.Parse("t.hcl", []byte(strings.ReplaceAll(c.file, "DIR", dir)), config.Options{Sources: true, LookupEnv: func(string) (string, bool) { return "", false }})
 			if err != nil {
 				t.Fatal(err)
 			}
