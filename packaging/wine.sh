@@ -2,7 +2,7 @@
 # Tries the Windows binary under Wine, as far as Wine goes: Debian's wine and wine64 (8.0), curl and gcc's binutils.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-umask 077 # a new directory's rights are what Wine makes of its mode
+umask 022 # Wine makes the rights of a new file of it: others may read what says nothing of its own
 work=$(mktemp -d)
 export WINEPREFIX=$work/prefix WINEDEBUG=-all WINEDLLOVERRIDES=mscoree,mshtml= CGO_ENABLED=0
 vault=

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -34,7 +35,10 @@ func TestNobodyElseMayRead(t *testing.T) {
 				if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				everyone(t, path)
+				allow(t, filepath.Dir(path), "D:P(A;OICI;FA;;;"+me.User.Sid.String()+")") // Wine hands down whatever a list says of that
+				allow(t, path, "D:(A;;FA;;;WD)")
+			} else {
+				allow(t, filepath.Dir(path), "D:(A;OICI;FA;;;WD)")
 			}
 			f, err := secretfile.OpenFile(path, tc.flag, 0o600)
 			if err != nil {
@@ -85,26 +89,27 @@ func directory(t *testing.T) string {
 	return dir
 }
 
-// everyone lets all read the file, as a careless directory does.
-func everyone(t *testing.T, path string) {
+// allow gives a file or a directory a list of rights.
+func allow(t *testing.T, path, list string) {
 	t.Helper()
-	rights, err := windows.SecurityDescriptorFromString("D:(A;;FA;;;WD)")
+	rights, err := windows.SecurityDescriptorFromString(list)
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, _, err := rights.DACL()
+	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION, nil, nil, list, nil); err != nil {
+	file, err := windows.CreateFile(name, windows.WRITE_DAC, 0, nil, windows.OPEN_EXISTING, windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sid := range entitled(t, path) {
-		if sid == "S-1-1-0" {
-			return
-		}
+	if err := errors.Join(windows.SetKernelObjectSecurity(file, windows.DACL_SECURITY_INFORMATION, rights), windows.CloseHandle(file)); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("the file could not be opened to all, so nothing would be shown")
+	if all := strings.Contains(list, ";WD)"); all != slices.Contains(entitled(t, path), "S-1-1-0") {
+		t.Fatalf("%s did not take %s, so nothing would be shown", path, list)
+	}
 }
 
 // entitled are the SIDs that are allowed something. A file without a list is everyone's.
