@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// dialAs connects to a unix socket with the rights that a user has on files.
-func dialAs(uid int, path string) error {
+// touchAs connects to a unix socket with the rights that a user has on files.
+func touchAs(uid int, path string) error {
 	failed := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread, which has changed, ends with its goroutine
@@ -50,10 +50,10 @@ func TestAUnixSocketOfAnotherUser(t *testing.T) {
 	if of := info.Sys().(*syscall.Stat_t); of.Uid != owner || of.Gid != uint32(os.Getgid()) || info.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("the socket is of %d:%d with mode %v", of.Uid, of.Gid, info.Mode())
 	}
-	if err := dialAs(owner, path); err != nil {
+	if err := touchAs(owner, path); err != nil {
 		t.Errorf("the owner: %v", err)
 	}
-	if err := dialAs(stranger, path); !errors.Is(err, os.ErrPermission) {
+	if err := touchAs(stranger, path); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("a stranger: %v, want no permission", err)
 	}
 }
