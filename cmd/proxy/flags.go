@@ -32,7 +32,7 @@ type flags struct {
 
 func (f flags) options() config.Options {
 	return config.Options{Paths: f.config, LogLevel: f.logLevel, LogFormat: f.logFormat, LogFile: f.logFile, ExitAfterAuth: f.exitAfterAuth,
-		Strict: f.strict, IgnoreUnsupported: f.ignoreUnsupported, Vault: f.vault, Idle: f.idle}
+		Strict: f.strict, IgnoreUnsupported: f.ignoreUnsupported, Vault: f.vault, Idle: f.idle, Sources: f.home != ""}
 }
 
 var errUsage = errors.New("usage")

@@ -44,18 +44,13 @@ var fileKeys = []string{"_file", ".config.path", ".persist.path", "_path", ".ca_
 // notFiles are the ends of those that only look so: they are paths of Vault.
 var notFiles = []string{".mount_path", "_wrapping_path"}
 
-// relativePaths warns of each path in the configuration that is not absolute.
+// relativePaths warns of each path in the configuration, which was loaded with Sources, that is not absolute.
 func relativePaths(cfg *config.Config, home string) (warnings []config.Problem) {
 	ends := func(key string) func(string) bool {
 		return func(end string) bool { return strings.HasSuffix("."+key, end) }
 	}
 	for _, s := range cfg.Settings {
 		path, _ := s.Value.(string)
-		var login int
-		var key string
-		if n, _ := fmt.Sscanf(s.Path, "auto_auth[%d].method.config.%s", &login, &key); n == 2 && login < len(cfg.AutoAuths) {
-			path = cfg.AutoAuths[login].Method.Settings.String(key) // settings of a method have no value here
-		}
 		if path == "" || s.Source.Kind == config.SourceDefault || filepath.IsAbs(path) || !slices.ContainsFunc(fileKeys, ends(s.Path)) || slices.ContainsFunc(notFiles, ends(s.Path)) {
 			continue
 		}
@@ -68,7 +63,7 @@ func relativePaths(cfg *config.Config, home string) (warnings []config.Problem) 
 
 // doubts are what a service will meet with this configuration, a line each. They are no reason not to install it: the files may be written later.
 func (o serviceOrder) doubts() string {
-	cfg, err := config.Load(config.Options{Paths: o.config})
+	cfg, err := config.Load(config.Options{Paths: o.config, Sources: true})
 	if err != nil {
 		return fmt.Sprintf("warning: the configuration cannot be used as it is; see: leasehold validate -config=%q\n", o.config[0])
 	}

@@ -43,7 +43,7 @@ listener "tcp" {
   tls_key_file = "/etc/key.pem"
 }`
 	root := filepath.ToSlash(filepath.VolumeName(t.TempDir())) + "/" // on Windows, what begins with a slash is relative
-	cfg, err := config.Parse("t.hcl", []byte(strings.ReplaceAll(src, `"/`, `"`+root)), config.Options{LookupEnv: func(string) (string, bool) { return "", false }})
+	cfg, err := config.Parse("t.hcl", []byte(strings.ReplaceAll(src, `"/`, `"`+root)), config.Options{Sources: true, LookupEnv: func(string) (string, bool) { return "", false }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func TestSchemaKnowsTheShapesOfLabels(t *testing.T) {
 		`{"listener": [{"tcp": ` + plain + `}, {"type": "tcp", "tls_disable": 1}]}`:                             true,
 		`{"listener": []}`: true, `{"listener": null}`: true,
 		`{"listener": {}}`: false, `{"listener": {"udp": ` + plain + `}}`: false, `{"listener": {"type": "udp", "tls_disable": true}}`: false,
-		`{"listener": {"tcp": {"tls_disable": true, "adress": "a:1"}}}`: false, `{"listener": {"tcp": 5}}`: false, `{"listener": {"tcp": null}}`: false,
+		`{"listener": {"tcp": {"tls_disable": true, "addrss": "a:1"}}}`: false, `{"listener": {"tcp": 5}}`: false, `{"listener": {"tcp": null}}`: false,
 
 		`{"auto_auth": {` + login("a") + `}}`: true, `{"auto_auth": [{` + login("a") + `}, {"name": "a", ` + login("b") + `}]}`: true,
 		`{"auto_auth": {"a": {` + login("a") + `}, "b": [{` + login("b") + `}]}}`: true,
