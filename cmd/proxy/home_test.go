@@ -55,7 +55,7 @@ listener "tcp" {
 		}
 		got = append(got, strings.Fields(strings.TrimPrefix(text, w.Pos.String()+": "))[0])
 	}
-	const want = "pid_file vault.ca_cert auto_auth[0].method.config.role_id_file_path auto_auth[0].sink[0].config.path cache.persist.path listener[0].tls_cert_file"
+	const want = "pid_file vault.ca_cert auto_auth[0].method.config.role_id_file_path auto_auth[0].sink[0].config.path listener[0].tls_cert_file cache.persist.path"
 	if all := strings.Join(got, " "); all != want {
 		t.Errorf("%s\nwant %s", all, want)
 	}
