@@ -41,6 +41,7 @@ type parts struct {
 	index         *lease.Index
 	meters        *telemetry.Meters
 	requests      *telemetry.Requests
+	access        *accessLog
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
@@ -77,6 +78,12 @@ func (p *parts) build(o Options) (err error) {
 	}
 	p.index = p.newIndex()
 	p.requests = telemetry.NewRequests(router.Routes(), router.Outcomes())
+	p.access = newAccessLog(&p.requests.Unlogged, o)
+	begin, err := p.access.prepare(nil, p.cfg)
+	if err != nil {
+		return fmt.Errorf("%s%w", place(p.cfg.AccessLog.Pos), err)
+	}
+	begin()
 	if p.meters, err = telemetry.New(p.index, p.stateOf, p.requests); err != nil {
 		return err
 	}

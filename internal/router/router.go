@@ -68,8 +68,10 @@ type Parts struct {
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
 	Seen    func(*Exchange)                              // told of every request when it is over, and must not keep the Exchange; may be nil
-	Active  *atomic.Int64                                // counts the requests under way that Seen will hear of; may be nil
-	Log     *slog.Logger
+	// Accessor is asked for the accessor of each request's token before the request, which may be the end of the token. It may be nil.
+	Accessor func(vault.Token) vault.Accessor
+	Active   *atomic.Int64 // counts the requests under way that Seen will hear of; may be nil
+	Log      *slog.Logger
 }
 
 type router struct {
@@ -198,6 +200,9 @@ func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 	id, err := rt.identify(r)
 	if x := exchangeOf(w); x != nil {
 		x.Token, x.Lent = id.Token, id.Injected
+		if rt.Accessor != nil && !id.Token.IsZero() {
+			x.Accessor = rt.Accessor(id.Token)
+		}
 	}
 	if rt.opt.PrependNamespace != "" {
 		r = withNamespace(r, rt.opt.PrependNamespace.Join(vault.CanonicalNamespace(r.Header.Get(namespaceHeader))))
