@@ -78,6 +78,8 @@ type router struct {
 	Parts
 	opt   Options
 	allow map[string]string // our own paths → their methods, for the Allow header of a 405
+
+	refusals []line // by kind
 }
 
 // New returns the handler of one listener: a *chi.Mux, whose routes a test holds against the API's description.
@@ -85,7 +87,7 @@ func New(p Parts, opt Options) *chi.Mux {
 	if opt.TokenWait == 0 {
 		opt.TokenWait = 5 * time.Second
 	}
-	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
+	rt := &router{Parts: p, opt: opt, allow: map[string]string{}, refusals: newLines(refusals)}
 	m := chi.NewMux()
 	if rt.Seen != nil {
 		m.Use(rt.watch)
@@ -149,7 +151,7 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rt.opt.RequireRequestHeader {
 			if v := r.Header["X-Vault-Request"]; len(v) != 1 || v[0] != "true" {
-				deny(w, textHeader)
+				rt.refuse(w, r, refusedHeader, textHeader)
 				writeError(w, http.StatusPreconditionFailed, textHeader)
 				return
 			}
@@ -182,7 +184,7 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer underWay.Add(-1)
 		if underWay.Add(1) > int64(rt.opt.MaxConcurrent) {
-			deny(w, errTooMany.text)
+			rt.refuse(w, r, refusedCrowd, errTooMany.text)
 			w.Header().Set("Retry-After", "1")
 			rt.fail(w, r, errTooMany)
 			return
@@ -194,6 +196,7 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		// Leasehold is a proxy for Vault only, and what echoes a request would show the token that we lend it.
+		rt.refuse(w, r, refusedMethod, "CONNECT and TRACE are not served by Leasehold")
 		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods")
 		return
 	}
