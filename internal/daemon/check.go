@@ -54,6 +54,9 @@ func Check(cfg *config.Config, now time.Time) Findings {
 	if f := cfg.LogFile; f != nil {
 		c.logFile(f.Path)
 	}
+	if a := cfg.AccessLog; a != nil && a.Path != "stdout" && a.Path != "stderr" {
+		c.directory(c.at("access_log.path", a.Pos, "access_log"), "the directory of access_log", filepath.Dir(a.Path))
+	}
 	return c.found
 }
 

@@ -32,6 +32,9 @@ type parts struct {
 	log   *slog.Logger
 	ready func(Started)
 
+	folding  *telemetry.Folding
+	failures *slog.Logger // log, for those who fail again and again: what they say is summarised
+
 	started time.Time
 	notify  *notifier
 
@@ -40,6 +43,8 @@ type parts struct {
 	journal       journal // without a store when the cache is in memory only
 	index         *lease.Index
 	meters        *telemetry.Meters
+	requests      *telemetry.Requests
+	access        *accessLog
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
@@ -56,6 +61,8 @@ type parts struct {
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
 	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
+	p.folding = telemetry.Fold(o.Log.Handler())
+	p.failures = slog.New(p.folding)
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err
@@ -75,7 +82,14 @@ func (p *parts) build(o Options) (err error) {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
 	p.index = p.newIndex()
-	if p.meters, err = telemetry.New(p.index, p.stateOf); err != nil {
+	p.requests = telemetry.NewRequests(router.Routes(), router.Outcomes())
+	p.access = newAccessLog(&p.requests.Unlogged, o)
+	begin, err := p.access.prepare(nil, p.cfg)
+	if err != nil {
+		return fmt.Errorf("%s%w", place(p.cfg.AccessLog.Pos), err)
+	}
+	begin()
+	if p.meters, err = telemetry.New(p.index, p.stateOf, p.requests); err != nil {
 		return err
 	}
 	if p.persists() && !p.needsVault() {
@@ -103,7 +117,7 @@ func (p *parts) upstreamSettings(cfg *config.Config, version string) upstream.Se
 	return upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
-		Product: "Leasehold/" + version, Log: p.log, IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
+		Product: "Leasehold/" + version, Log: p.failures, IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[cfg.APIProxy.XForwardedFor],
@@ -204,12 +218,13 @@ func (p *parts) clock() *lease.Clock {
 	if c := p.now.Load().Cache; c != nil {
 		o.RenewRate = c.RenewRate
 	}
-	p.renews = lease.NewClock(p.index, p.upstream, p.log, o)
+	p.renews = lease.NewClock(p.index, p.upstream, p.failures, o)
 	return p.renews
 }
 
 // close ends what build began, whole or in part.
 func (p *parts) close() {
+	p.folding.Close()
 	if p.cache != nil {
 		p.cache.Close()
 	}
@@ -229,7 +244,7 @@ func (p *parts) unanswered(r *http.Request, status int, err error) {
 	if status < http.StatusInternalServerError || errors.Is(err, upstream.ErrAway) {
 		level = slog.LevelDebug // the client left, or was told what is wrong with its request; or the log has said what is wrong
 	}
-	p.log.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
+	p.failures.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
 }
 
 // pointsAt tells whether an address of Vault is addr, which happens when a shell is set up for Leasehold's clients.

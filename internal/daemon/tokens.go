@@ -30,7 +30,7 @@ func (p *parts) newLogins(o Options) (all logins, err error) {
 		if err != nil {
 			return nil, err
 		}
-		one.manager = autoauth.NewManager(client, static.New(o.Token), p.log, options)
+		one.manager = autoauth.NewManager(client, static.New(o.Token), p.failures, options)
 		return logins{one}, nil
 	}
 	for i := range p.cfg.AutoAuths {
@@ -83,7 +83,7 @@ func (p *parts) manager(one *login, unseals bool) (*autoauth.Manager, error) {
 	if options.Sinks, err = p.sinks(a, options.Namespace); err != nil {
 		return nil, err
 	}
-	log := p.log
+	log := p.failures
 	if a.Name != "" {
 		log = log.With(slog.String("auto_auth", string(a.Name)))
 	}

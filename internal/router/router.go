@@ -67,13 +67,19 @@ type Parts struct {
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
-	Log     *slog.Logger
+	Seen    func(*Exchange)                              // told of every request when it is over, and must not keep the Exchange; may be nil
+	// Accessor is asked for the accessor of each request's token before the request, which may be the end of the token. It may be nil.
+	Accessor func(vault.Token) vault.Accessor
+	Active   *atomic.Int64 // counts the requests under way that Seen will hear of; may be nil
+	Log      *slog.Logger
 }
 
 type router struct {
 	Parts
 	opt   Options
 	allow map[string]string // our own paths → their methods, for the Allow header of a 405
+
+	refusals []line // by kind
 }
 
 // New returns the handler of one listener: a *chi.Mux, whose routes a test holds against the API's description.
@@ -81,10 +87,13 @@ func New(p Parts, opt Options) *chi.Mux {
 	if opt.TokenWait == 0 {
 		opt.TokenWait = 5 * time.Second
 	}
-	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
+	rt := &router{Parts: p, opt: opt, allow: map[string]string{}, refusals: newLines(refusals)}
 	m := chi.NewMux()
+	if rt.Seen != nil {
+		m.Use(rt.watch)
+	}
 	if !opt.Rights.IsZero() {
-		m.Use(rt.guardRights(opt.Rights)) // before everything: what is denied reaches no endpoint, no cache and no limit
+		m.Use(rt.guardRights(opt.Rights)) // before everything else: what is denied reaches no endpoint, no cache and no limit
 	}
 	for _, app := range [...]string{"/agent/v1/", "/proxy/v1/"} {
 		rt.own(m, app+"metrics", rt.Metrics, http.MethodGet)
@@ -135,12 +144,15 @@ func isOurs(path string) bool {
 	return false
 }
 
+const textHeader = `missing "X-Vault-Request" header`
+
 // guarded applies what protects every endpoint but metrics and readyz, which tell nothing that could be misused and are asked by machines.
 func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rt.opt.RequireRequestHeader {
 			if v := r.Header["X-Vault-Request"]; len(v) != 1 || v[0] != "true" {
-				writeError(w, http.StatusPreconditionFailed, `missing "X-Vault-Request" header`)
+				rt.refuse(w, r, refusedHeader, textHeader)
+				writeError(w, http.StatusPreconditionFailed, textHeader)
 				return
 			}
 		}
@@ -149,7 +161,7 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 				rt.fail(w, r, &http.MaxBytesError{Limit: rt.opt.MaxRequestSize})
 				return
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, rt.opt.MaxRequestSize)
+			r.Body = http.MaxBytesReader(bare(w), r.Body, rt.opt.MaxRequestSize)
 		}
 		next(w, r)
 	}
@@ -172,6 +184,7 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer underWay.Add(-1)
 		if underWay.Add(1) > int64(rt.opt.MaxConcurrent) {
+			rt.refuse(w, r, refusedCrowd, errTooMany.text)
 			w.Header().Set("Retry-After", "1")
 			rt.fail(w, r, errTooMany)
 			return
@@ -183,10 +196,17 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		// Leasehold is a proxy for Vault only, and what echoes a request would show the token that we lend it.
+		rt.refuse(w, r, refusedMethod, "CONNECT and TRACE are not served by Leasehold")
 		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods")
 		return
 	}
 	id, err := rt.identify(r)
+	if x := exchangeOf(w); x != nil {
+		x.Token, x.Lent = id.Token, id.Injected
+		if rt.Accessor != nil && !id.Token.IsZero() {
+			x.Accessor = rt.Accessor(id.Token)
+		}
+	}
 	if rt.opt.PrependNamespace != "" {
 		r = withNamespace(r, rt.opt.PrependNamespace.Join(vault.CanonicalNamespace(r.Header.Get(namespaceHeader))))
 	}
