@@ -28,7 +28,7 @@ const (
 type ClockOptions struct {
 	RenewRate float64                             // renewals a second toward Vault, at most; 0 means no limit
 	Refresh   func(ctx context.Context, e *Entry) // replaces an entry that is due and was hit; nil leaves that to the next request
-	OnDone    func(ok bool)                       // told how each renewal ended; may be nil
+	OnDone    func(err error)                     // told how each renewal ended, as the client did; may be nil
 	OnGone    func(t vault.Token)                 // told of a token that Vault was found not to know any more; may be nil
 	Now       func() time.Time                    // the wall clock; nil means time.Now
 }
@@ -45,7 +45,7 @@ type Clock struct {
 // NewClock returns a clock for index that renews through client.
 func NewClock(index *Index, client renewClient, log *slog.Logger, o ClockOptions) *Clock {
 	if o.OnDone == nil {
-		o.OnDone = func(bool) {}
+		o.OnDone = func(error) {}
 	}
 	if o.OnGone == nil {
 		o.OnGone = func(vault.Token) {}
@@ -193,5 +193,5 @@ func (c *Clock) renew(ctx, running context.Context, t task) {
 		pause := c.index.retry(t.entry, c.opt.Now())
 		c.log.Warn("renewal failed; the lease lives on and will be tried again", name, slog.Duration("in", pause), slog.Any("error", err))
 	}
-	c.opt.OnDone(err == nil)
+	c.opt.OnDone(err)
 }
