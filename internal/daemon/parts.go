@@ -44,6 +44,7 @@ type parts struct {
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
 	logins        logins
+	built         atomic.Bool     // all parts are there
 	rights        []router.Rights // of each listener, until a reload
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
@@ -60,6 +61,7 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 		p.close()
 		return nil, err
 	}
+	p.built.Store(true)
 	return p, nil
 }
 
@@ -75,7 +77,7 @@ func (p *parts) build(o Options) (err error) {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
 	p.index = p.newIndex()
-	if p.meters, err = telemetry.New(p.index, p.stateOf); err != nil {
+	if p.meters, err = p.newMeters(o.Version); err != nil {
 		return err
 	}
 	if p.persists() && !p.needsVault() {
@@ -208,6 +210,9 @@ func (p *parts) clock() *lease.Clock {
 	return p.renews
 }
 
+// lastExport bounds how long the end waits for what metrics are sent to.
+const lastExport = 2 * time.Second
+
 // close ends what build began, whole or in part.
 func (p *parts) close() {
 	if p.cache != nil {
@@ -215,7 +220,9 @@ func (p *parts) close() {
 	}
 	var err error
 	if p.meters != nil {
-		err = p.meters.Close(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), lastExport)
+		err = p.meters.Close(ctx)
+		cancel()
 	}
 	if err = errors.Join(err, p.journal.close()); err != nil {
 		p.log.Warn("not everything could be closed", slog.Any("error", err))
