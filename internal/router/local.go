@@ -24,7 +24,7 @@ func (rt *router) clearCache(w http.ResponseWriter, r *http.Request) {
 		Value     string `json:"value"`
 		Namespace string `json:"namespace"`
 	}
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxClear)).Decode(&q)
+	err := json.NewDecoder(http.MaxBytesReader(bare(w), r.Body, maxClear)).Decode(&q)
 	if errors.Is(err, io.EOF) {
 		err = errors.New("empty JSON provided")
 	}

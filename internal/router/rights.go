@@ -194,5 +194,6 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c Caller, no denia
 	if !logged {
 		l.quiet.Add(1)
 	}
+	deny(w, no.text)
 	writeError(w, http.StatusForbidden, no.text)
 }

@@ -67,6 +67,8 @@ type Parts struct {
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
+	Seen    func(*Exchange)                              // told of every request when it is over, and must not keep the Exchange; may be nil
+	Active  *atomic.Int64                                // counts the requests under way that Seen will hear of; may be nil
 	Log     *slog.Logger
 }
 
@@ -83,8 +85,11 @@ func New(p Parts, opt Options) *chi.Mux {
 	}
 	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
 	m := chi.NewMux()
+	if rt.Seen != nil {
+		m.Use(rt.watch)
+	}
 	if !opt.Rights.IsZero() {
-		m.Use(rt.guardRights(opt.Rights)) // before everything: what is denied reaches no endpoint, no cache and no limit
+		m.Use(rt.guardRights(opt.Rights)) // before everything else: what is denied reaches no endpoint, no cache and no limit
 	}
 	for _, app := range [...]string{"/agent/v1/", "/proxy/v1/"} {
 		rt.own(m, app+"metrics", rt.Metrics, http.MethodGet)
@@ -135,12 +140,15 @@ func isOurs(path string) bool {
 	return false
 }
 
+const textHeader = `missing "X-Vault-Request" header`
+
 // guarded applies what protects every endpoint but metrics and readyz, which tell nothing that could be misused and are asked by machines.
 func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rt.opt.RequireRequestHeader {
 			if v := r.Header["X-Vault-Request"]; len(v) != 1 || v[0] != "true" {
-				writeError(w, http.StatusPreconditionFailed, `missing "X-Vault-Request" header`)
+				deny(w, textHeader)
+				writeError(w, http.StatusPreconditionFailed, textHeader)
 				return
 			}
 		}
@@ -149,7 +157,7 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 				rt.fail(w, r, &http.MaxBytesError{Limit: rt.opt.MaxRequestSize})
 				return
 			}
-			r.Body = http.MaxBytesReader(w, r.Body, rt.opt.MaxRequestSize)
+			r.Body = http.MaxBytesReader(bare(w), r.Body, rt.opt.MaxRequestSize)
 		}
 		next(w, r)
 	}
@@ -172,6 +180,7 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer underWay.Add(-1)
 		if underWay.Add(1) > int64(rt.opt.MaxConcurrent) {
+			deny(w, errTooMany.text)
 			w.Header().Set("Retry-After", "1")
 			rt.fail(w, r, errTooMany)
 			return
@@ -187,6 +196,9 @@ func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id, err := rt.identify(r)
+	if x := exchangeOf(w); x != nil {
+		x.Token, x.Lent = id.Token, id.Injected
+	}
 	if rt.opt.PrependNamespace != "" {
 		r = withNamespace(r, rt.opt.PrependNamespace.Join(vault.CanonicalNamespace(r.Header.Get(namespaceHeader))))
 	}

@@ -53,6 +53,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	maxWait := cmp.Or(x.terms.Retry.MaxWait, defaultMaxWait)
 	var waited time.Duration
 	for n := 1; ; n++ {
+		x.tries = n
 		resp, err := x.once(r)
 		if broken := x.upload.failure(); err != nil && broken != nil {
 			return nil, uploadError(broken)
