@@ -56,6 +56,7 @@ type Config struct {
 	LogFormat       string     // "standard", "json" or "logfmt"; precedence as LogLevel
 	LogFile         *LogFile   // nil means standard error alone
 	Connections     Connections
+	Telemetry       Telemetry
 	ExitAfterAuth   bool
 	Settings        []Setting     // every key that is given, in the order of the files
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default

@@ -154,6 +154,7 @@ func TestEveryKeyThatWorksArrives(t *testing.T) {
 			},
 		},
 		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second,
+		Telemetry: config.Telemetry{MetricsPrefix: "vault", PrometheusRetentionTime: 24 * time.Hour, FilterDefault: true},
 	}
 	if len(cfg.Settings) == 0 {
 		t.Error("no value has a source")
