@@ -116,7 +116,7 @@ func inside(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[Config](), reflect.TypeFor[Vault](), reflect.TypeFor[Retry](), reflect.TypeFor[AutoAuth](), reflect.TypeFor[Method](),
 		reflect.TypeFor[Sink](), reflect.TypeFor[APIProxy](), reflect.TypeFor[Cache](), reflect.TypeFor[Persist](), reflect.TypeFor[Listener](),
-		reflect.TypeFor[Telemetry](), reflect.TypeFor[OTLP]():
+		reflect.TypeFor[Telemetry](), reflect.TypeFor[OTLP](), reflect.TypeFor[Traces]():
 		return true
 	}
 	return false
@@ -246,6 +246,10 @@ func clone(c *Config) *Config {
 	if c.Telemetry.OTLP != nil {
 		otlp := *c.Telemetry.OTLP
 		copied.Telemetry.OTLP = &otlp
+	}
+	if c.Telemetry.Traces != nil {
+		traces := *c.Telemetry.Traces
+		copied.Telemetry.Traces = &traces
 	}
 	return &copied
 }

@@ -114,6 +114,7 @@ var options = map[string]option{
 	"telemetry.otlp": block(), "telemetry.otlp.endpoint": textual(""), "telemetry.otlp.protocol": word("grpc", "http"),
 	"telemetry.otlp.headers":  {`{ a = "x" }`, "map[a:x]", "map[]", `{ a = 5 }`},
 	"telemetry.otlp.interval": interval("1m0s"), "telemetry.otlp.ca_cert": textual(""), "telemetry.otlp.metrics": truth("true"),
+	"telemetry.traces": block(), "telemetry.traces.sample_ratio": {`"5%"`, "0.05", "1", `1.1`}, "telemetry.traces.trust_parent": truth("true"),
 }
 
 // methodOptions are the keys of each login method's config block, less those that are textual and empty by default, which follow.

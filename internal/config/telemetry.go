@@ -22,7 +22,8 @@ type Telemetry struct {
 	StatsiteAddress         string
 	DogstatsdAddr           string // or unix:// and a path
 	DogstatsdTags           []string
-	OTLP                    *OTLP // nil means none
+	OTLP                    *OTLP   // nil means none
+	Traces                  *Traces // nil means none; else OTLP is there
 }
 
 // OTLP is the otlp block of telemetry: a collector of OpenTelemetry.
@@ -48,6 +49,7 @@ var telemetryKeys = table{
 	"dogstatsd_addr":            {kind: text, example: `"127.0.0.1:8125"`, doc: "The DogStatsD server that metrics are sent to, over UDP or, as `unix:///path`, over a socket, every 10 s."},
 	"dogstatsd_tags":            {kind: texts, example: `["env:prod"]`, doc: "Tags that every metric for DogStatsD carries."},
 	"otlp":                      {block: single, ours: true, doc: "A collector of OpenTelemetry that metrics are sent to. Without the block `OTEL_EXPORTER_OTLP_ENDPOINT` in the environment does the same."},
+	"traces":                    {block: single, ours: true, doc: "Traces of requests, renewals and logins, sent to the collector of `otlp`. Without the block there are none."},
 	"circonus_api_token":        {kind: text, secret: true, doc: "Circonus is not supported; one warning names all of its keys."},
 	"stackdriver_debug_logs":    {kind: boolean, doc: "Stackdriver is not supported; one warning names all of its keys."},
 
@@ -132,6 +134,7 @@ func (d *decoder) telemetry(top section) Telemetry {
 		DogstatsdTags:           setting[[]string](s.Settings, "dogstatsd_tags"),
 		OTLP:                    d.otlp(s),
 	}
+	t.Traces = d.traces(s, &t)
 	if given {
 		t.Pos = s.pos
 	}

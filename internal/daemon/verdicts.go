@@ -131,6 +131,9 @@ var verdicts = map[string]bool{
 	"telemetry.otlp.interval":             restart,
 	"telemetry.otlp.ca_cert":              restart,
 	"telemetry.otlp.metrics":              restart,
+	"telemetry.traces":                    restart, // parts are made with the tracer
+	"telemetry.traces.sample_ratio":       restart,
+	"telemetry.traces.trust_parent":       restart,
 
 	"pid_file":         restart,
 	"log_level":        live,
