@@ -33,6 +33,7 @@ type Client struct {
 	kept     memory // of all uploads
 	states   states
 	warned   warned
+	meter    Meter
 	tracer   trace.Tracer // nil without traces
 	log      *slog.Logger
 	errorLog *log.Logger // what httputil.ReverseProxy has to say
@@ -44,6 +45,7 @@ func New(s Settings) (*Client, error) {
 		userAgent: fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
 		log:       s.Log,
 		tracer:    s.Tracer,
+		meter:     s.Meter,
 		errorLog:  slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		tlsStamp:  s.tlsStamp(),
 	}

@@ -70,6 +70,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		x.logRetry(r.Context(), r.Method, n, wait, resp, err)
+		x.client.countRetry(resp, err)
 		x.client.waits(r.Context(), n, wait)
 		discard(resp)
 		if err := sleep(r.Context(), wait); err != nil {

@@ -23,6 +23,9 @@ import (
 // The span is over with the headers of the answer: how long a body takes depends on the client as well. It has the attributes of OpenTelemetry's
 // semantic conventions, but for url.full: paths in Vault hold ids, names and sometimes keys.
 func (c *Client) send(through http.RoundTripper, at *node, r *http.Request, sent int) (*http.Response, error) {
+	if c.meter != nil {
+		through = metered{through, c.meter}
+	}
 	if c.tracer == nil || !trace.SpanContextFromContext(r.Context()).IsValid() {
 		return through.RoundTrip(r)
 	}
