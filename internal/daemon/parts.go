@@ -40,6 +40,7 @@ type parts struct {
 	journal       journal // without a store when the cache is in memory only
 	index         *lease.Index
 	meters        *telemetry.Meters
+	requests      *telemetry.Requests
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
@@ -75,7 +76,8 @@ func (p *parts) build(o Options) (err error) {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
 	p.index = p.newIndex()
-	if p.meters, err = telemetry.New(p.index, p.stateOf); err != nil {
+	p.requests = telemetry.NewRequests(router.Routes(), router.Outcomes())
+	if p.meters, err = telemetry.New(p.index, p.stateOf, p.requests); err != nil {
 		return err
 	}
 	if p.persists() && !p.needsVault() {

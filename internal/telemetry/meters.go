@@ -48,16 +48,20 @@ type Meters struct {
 	registry *prometheus.Registry
 }
 
-// New returns meters that also report what holdings holds, and how the state file does.
-func New(holdings Holdings, state func() StateFile) (*Meters, error) {
+// New returns meters that also report what holdings holds, how the state file does, and what else the producers count.
+func New(holdings Holdings, state func() StateFile, producers ...sdk.Producer) (*Meters, error) {
 	m := &Meters{registry: prometheus.NewRegistry()}
-	exporter, err := otelprometheus.New(
+	options := []otelprometheus.Option{
 		otelprometheus.WithRegisterer(m.registry),
 		otelprometheus.WithoutScopeInfo(),
 		otelprometheus.WithoutTargetInfo(),
 		// Vault's own names have no _total, and dashboards know them so.
 		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithoutSuffixes),
-	)
+	}
+	for _, p := range producers {
+		options = append(options, otelprometheus.WithProducer(p))
+	}
+	exporter, err := otelprometheus.New(options...)
 	if err != nil {
 		return nil, fmt.Errorf("create the Prometheus exporter: %w", err)
 	}
