@@ -41,6 +41,7 @@ type parts struct {
 	index         *lease.Index
 	meters        *telemetry.Meters
 	requests      *telemetry.Requests
+	traces        *telemetry.Traces // nil without a traces block
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
@@ -67,6 +68,9 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 func (p *parts) build(o Options) (err error) {
 	p.now.Store(p.cfg)
 	if p.rights, err = rightsOf(p.cfg.Listeners); err != nil {
+		return err
+	}
+	if p.traces, err = p.newTraces(o.Version); err != nil {
 		return err
 	}
 	v := p.cfg.Vault
@@ -105,7 +109,7 @@ func (p *parts) upstreamSettings(cfg *config.Config, version string) upstream.Se
 	return upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
-		Product: "Leasehold/" + version, Log: p.log, IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
+		Product: "Leasehold/" + version, Log: p.log, Tracer: p.tracer(), IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[cfg.APIProxy.XForwardedFor],
@@ -119,7 +123,7 @@ func (p *parts) openCache() (err error) {
 	p.tuning.Lock()
 	defer p.tuning.Unlock()
 	options := cacheOptions(p.now.Load())
-	options.KeySecret = p.journal.secret()
+	options.KeySecret, options.Tracer = p.journal.secret(), p.tracer()
 	if len(p.logins) == 0 { // none in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
@@ -200,7 +204,7 @@ func rules(c *config.Cache) []lease.Rule {
 
 // clock renews what the index holds.
 func (p *parts) clock() *lease.Clock {
-	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate}
+	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate, Tracer: p.tracer()}
 	p.tuning.Lock()
 	defer p.tuning.Unlock()
 	if c := p.now.Load().Cache; c != nil {
@@ -221,6 +225,9 @@ func (p *parts) close() {
 	}
 	if err = errors.Join(err, p.journal.close()); err != nil {
 		p.log.Warn("not everything could be closed", slog.Any("error", err))
+	}
+	if p.traces != nil {
+		p.traces.Close()
 	}
 }
 
