@@ -192,7 +192,8 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) http.Handler {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied,
+		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
+		Tracer: p.tracer(),
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}
@@ -214,6 +215,7 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 		TokenUse:             tokenUse[cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
 		Rights:               rights,
+		TrustParent:          trustsParent(cfg),
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+
 	"leasehold/internal/config"
 	"leasehold/internal/telemetry"
 )
@@ -23,7 +25,7 @@ func (p *parts) newMeters(version string) (*telemetry.Meters, error) {
 		Prefix: t.MetricsPrefix, Version: version, DisableHostname: t.DisableHostname, HostLabel: t.EnableHostnameLabel,
 		NoPrometheus: t.PrometheusRetentionTime == 0, Filter: t.PrefixFilter, BlockOthers: !t.FilterDefault,
 		Statsd: t.StatsdAddress, Statsite: t.StatsiteAddress, Dogstatsd: t.DogstatsdAddr, DogstatsdTags: t.DogstatsdTags,
-		OTLP: metricsTo(t.OTLP), Log: p.log,
+		OTLP: metricsTo(t.OTLP), Producers: []sdk.Producer{p.requests}, Log: p.log,
 	}, telemetry.Sources{
 		Holdings: p.index, StateFile: p.stateOf, Leases: p.leasesNow, Logins: p.loginsNow, Nodes: p.nodesNow,
 	})
@@ -67,9 +69,16 @@ func (p *parts) loginsNow() (all []telemetry.Login) {
 	return all
 }
 
-// nodesNow is how Vault's addresses do.
+// nodesNow is how Vault's addresses do; none before all is built.
 func (p *parts) nodesNow() (nodes []telemetry.Node, open bool) {
-	return nil, false
+	if !p.built.Load() {
+		return nil, false
+	}
+	all, open := p.upstream.Nodes()
+	for _, n := range all {
+		nodes = append(nodes, telemetry.Node{Host: n.Host, Up: n.Up})
+	}
+	return nodes, open
 }
 
 // until is the time left, 0 when it has passed; less than 0 for no time at all.

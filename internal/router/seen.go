@@ -30,6 +30,11 @@ type Exchange struct {
 	Denied string      // why it was refused before anybody looked at what it asks for; "" when it was not
 }
 
+// Outcomes are the words of Exchange.Outcome, that for none last.
+func Outcomes() []string {
+	return []string{"HIT", "MISS", "COALESCED", "BYPASS", "STALE", ""}
+}
+
 // recorder fills an Exchange while the answer is written. What else a ResponseWriter can do, http.ResponseController finds behind Unwrap.
 type recorder struct {
 	http.ResponseWriter

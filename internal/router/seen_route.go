@@ -17,9 +17,9 @@ const (
 	RouteOwn    = "own" // Leasehold's own endpoints
 )
 
-// Routes are all classes.
+// Routes are all classes, the one for what is none of the others last.
 func Routes() []string {
-	return []string{RouteLogin, RouteToken, RouteLease, RouteRenew, RouteRevoke, RouteLookup, RouteKV, RouteSys, RouteOther, RouteOwn}
+	return []string{RouteLogin, RouteToken, RouteLease, RouteRenew, RouteRevoke, RouteLookup, RouteKV, RouteSys, RouteOwn, RouteOther}
 }
 
 // routeOf returns the class of a decoded path. Namespaces may stand in front.

@@ -47,7 +47,7 @@ func New(settings Settings, sources Sources) (*Meters, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []sdk.Option{sdk.WithView(settings.view), sdk.WithResource(Resource(settings.Version))}
+	options := []sdk.Option{sdk.WithView(settings.view), sdk.WithResource(traceResource(settings.Version))}
 	for _, r := range readers {
 		options = append(options, sdk.WithReader(r))
 	}

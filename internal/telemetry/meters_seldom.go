@@ -20,7 +20,12 @@ type recorders struct {
 }
 
 // seconds are the bounds of the buckets of all durations.
-var seconds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+var seconds = func() (all []float64) {
+	for _, b := range bounds {
+		all = append(all, b.Seconds())
+	}
+	return all
+}()
 
 func (r *recorders) make(meter metric.Meter, prefix string) error {
 	buckets := metric.WithExplicitBucketBoundaries(seconds...)

@@ -13,10 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/otlptranslator"
-	"go.opentelemetry.io/otel/attribute"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/resource"
 )
 
 // Settings say how metrics are called, which of them there are, and where they go. The zero value is all of them under Vault's own names, for whoever asks.
@@ -66,20 +64,6 @@ func host() string {
 		return "unknown"
 	}
 	return name
-}
-
-// Resource is what OpenTelemetry is told of this process, with what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say.
-func Resource(version string) *resource.Resource {
-	own := resource.NewSchemaless(attribute.String("service.name", "leasehold"), attribute.String("service.version", version), attribute.String("host.name", host()))
-	env, err := resource.New(context.Background(), resource.WithFromEnv())
-	if err != nil {
-		return own // a variable that cannot be read is no reason to do without metrics
-	}
-	merged, err := resource.Merge(own, env)
-	if err != nil {
-		return own
-	}
-	return merged
 }
 
 // pushEvery is how often metrics are sent to statsd and its kind, and the shortest time that a summary is of: as in Vault.

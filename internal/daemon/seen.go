@@ -1,0 +1,8 @@
+package daemon
+
+import "leasehold/internal/router"
+
+// seen is told of every request when it is over.
+func (p *parts) seen(x *router.Exchange) {
+	p.requests.Observe(x.Route, x.Outcome, x.Upstream, x.Took)
+}
