@@ -82,6 +82,7 @@ func TestCheck(t *testing.T) {
 		"key that all can read": {listener("good.crt", "open.key"), "", "t.hcl:3: listener: the key DIR/open.key has mode 0644"},
 		"no CA":                 {plain + "vault { ca_cert = \"DIR/empty\" }\n", "t.hcl:2: vault: ca_cert: DIR/empty holds no certificate", ""},
 		"CA directory":          {plain + "vault { ca_path = \"DIR/gone\" }\n", "t.hcl:2: vault: ca_path: DIR/gone: ", ""},
+		"no CA of a collector":  {plain + "telemetry {\n otlp {\n endpoint = \"https://c\"\n ca_cert = \"DIR/empty\"\n }\n}\n", "t.hcl:5: telemetry: otlp.ca_cert: DIR/empty holds no certificate", ""},
 		"good CA":               {file: plain + "vault { ca_cert = \"DIR/good.crt\" }\n"},
 		"client pair":           {plain + "vault {\n  client_cert = \"DIR/good.crt\"\n  client_key = \"DIR/other.key\"\n}\n", "t.hcl:3: vault: DIR/good.crt and DIR/other.key are no pair", ""},
 		"pid file":              {plain + "pid_file = \"DIR/gone/pid\"\n", "t.hcl:2: the directory of pid_file: stat DIR/gone", ""},

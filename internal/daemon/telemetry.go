@@ -21,6 +21,9 @@ func collector(c *config.OTLP) *telemetry.OTLP {
 // newMeters makes the meters. They may be read before all parts are there.
 func (p *parts) newMeters(version string) (*telemetry.Meters, error) {
 	t := p.cfg.Telemetry
+	if t.OTLP != nil {
+		telemetry.HandleErrors(p.log)
+	}
 	return telemetry.New(telemetry.Settings{
 		Prefix: t.MetricsPrefix, Version: version, DisableHostname: t.DisableHostname, HostLabel: t.EnableHostnameLabel,
 		NoPrometheus: t.PrometheusRetentionTime == 0, Filter: t.PrefixFilter, BlockOthers: !t.FilterDefault,
