@@ -152,9 +152,9 @@ func (p *push) line(r reading, value, kind string) string {
 	tags := p.tags
 	for _, kv := range labels {
 		if p.tagged {
-			tags = append(tags[:len(tags):len(tags)], string(kv.Key)+":"+kv.Value.Emit())
+			tags = append(tags[:len(tags):len(tags)], string(kv.Key)+":"+kv.Value.String())
 		} else {
-			name += "." + kv.Value.Emit()
+			name += "." + kv.Value.String()
 		}
 	}
 	line := plain.Replace(name) + ":" + value + kind

@@ -122,7 +122,7 @@ func (c *recent) summarize(all []reading, now time.Time) summary {
 func labelsOf(all []attribute.KeyValue) map[string]string {
 	labels := map[string]string{}
 	for _, kv := range all {
-		labels[string(kv.Key)] = kv.Value.Emit()
+		labels[string(kv.Key)] = kv.Value.String()
 	}
 	return labels
 }
