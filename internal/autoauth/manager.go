@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
 	"leasehold/internal/vault"
@@ -99,6 +101,9 @@ type Options struct {
 	Observers []Observer
 	Meter     Meter // nil: nothing is counted
 
+	Name   vault.AutoAuthName // of the login, for its spans
+	Tracer trace.Tracer       // makes a span of each login, renewal, lookup and write of a sink; nil makes none
+
 	Now func() time.Time // the wall clock, by which Vault ends tokens; nil means time.Now
 }
 
@@ -151,6 +156,9 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
+	}
 	client.SetMaxRetries(0)
 	m := &Manager{
 		client:   client,
@@ -173,7 +181,7 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 	m.tell(Unauthenticated)
 	m.Resume(o.Resume)
 	for _, s := range o.Sinks {
-		m.writers = append(m.writers, newWriter(s, log))
+		m.writers = append(m.writers, newWriter(s, log, o.Tracer))
 	}
 	return m
 }

@@ -127,6 +127,8 @@ func (m *Manager) pauseResuming(ctx context.Context, pause time.Duration) (state
 
 // confirm asks about the held token, for its life at most. Life is what it was made with.
 func (m *Manager) confirm(ctx context.Context) (a answer, life time.Duration, err error) {
+	ctx, span := m.begin(ctx, "look up auto-auth token")
+	defer func() { end(span, err) }()
 	ctx, cancel := m.untilExpiry(ctx)
 	defer cancel()
 	secret, err := Confirm(ctx, m.cleanClient, m.held.Token)

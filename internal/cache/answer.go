@@ -125,13 +125,18 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, id vault.Ident
 		}
 		return x.lead(w, r.WithContext(flightCtx), id, fl, r.Context())
 	}
+	wait := x.waiting(r.Context(), fl)
+	defer wait.End() // again does nothing
 	select {
 	case <-fl.done:
 	case <-r.Context().Done():
 		fl.leave(false)
 		return fmt.Errorf("wait for the same request: %w", context.Cause(r.Context()))
 	}
-	if e := x.successor(); e != nil {
+	e := x.successor()
+	wait.SetAttributes(sharedKey.Bool(e != nil))
+	wait.End()
+	if e != nil {
 		x.hit(w, e, time.Now(), coalescedValue, x.note)
 		return nil
 	}

@@ -58,6 +58,7 @@ type Config struct {
 	LogFile         *LogFile   // nil means standard error alone
 	AccessLog       *AccessLog // nil without an access_log stanza: there is none
 	Connections     Connections
+	Telemetry       Telemetry
 	ExitAfterAuth   bool
 	Settings        []Setting     // with Options.Sources: every value and where it came from, stanza by stanza, what is given before the defaults
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default

@@ -115,7 +115,8 @@ func wordOf(in reflect.Type, f reflect.StructField) string {
 func inside(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[Config](), reflect.TypeFor[Vault](), reflect.TypeFor[Retry](), reflect.TypeFor[AutoAuth](), reflect.TypeFor[Method](),
-		reflect.TypeFor[Sink](), reflect.TypeFor[APIProxy](), reflect.TypeFor[Cache](), reflect.TypeFor[Persist](), reflect.TypeFor[Listener]():
+		reflect.TypeFor[Sink](), reflect.TypeFor[APIProxy](), reflect.TypeFor[Cache](), reflect.TypeFor[Persist](), reflect.TypeFor[Listener](),
+		reflect.TypeFor[Telemetry](), reflect.TypeFor[OTLP](), reflect.TypeFor[Traces]():
 		return true
 	}
 	return false
@@ -242,6 +243,14 @@ func clone(c *Config) *Config {
 			cache.Persist = &persist
 		}
 	}
+	if c.Telemetry.OTLP != nil {
+		otlp := *c.Telemetry.OTLP
+		copied.Telemetry.OTLP = &otlp
+	}
+	if c.Telemetry.Traces != nil {
+		traces := *c.Telemetry.Traces
+		copied.Telemetry.Traces = &traces
+	}
 	return &copied
 }
 
@@ -256,6 +265,8 @@ var showable = map[string]bool{
 	"listener.address": true, "listener.tls_cert_file": true, "listener.tls_key_file": true, "listener.auto_auth": true,
 	"listener.type": true, "listener.socket_user": true, "listener.socket_group": true, "listener.systemd_socket": true, "listener.tls_client_ca_file": true,
 	"pid_file": true, "log_format": true,
+	"telemetry.metrics_prefix": true, "telemetry.prefix_filter": true, "telemetry.statsd_address": true, "telemetry.statsite_address": true,
+	"telemetry.dogstatsd_addr": true, "telemetry.dogstatsd_tags": true, "telemetry.otlp.protocol": true, "telemetry.otlp.ca_cert": true,
 }
 
 var (

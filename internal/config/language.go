@@ -41,7 +41,7 @@ var topKeys = table{
 	"env_template":    noTemplates,
 	"exec":            noTemplates,
 	"template_config": {block: single, standing: noEffect, because: "there are no templates yet", doc: "How templates are rendered."},
-	"telemetry":       {block: single, standing: noEffect, because: "it is not built yet", doc: "Where metrics go. The keys are read and checked."},
+	"telemetry":       {block: single, doc: "How metrics are called, and where they go."},
 }.
 	with(noneInVault, "disable_mlock", "cluster_name", "default_max_request_duration", "administrative_namespace_path").
 	with(serverOnly, "storage", "ha_storage", "backend", "seal", "hsm", "kms", "entropy", "user_lockout", "cloud", "ui", "api_addr", "cluster_addr", "plugin_directory", "plugin_tmpdir", "plugin_file_uid", "plugin_file_permissions", "max_lease_ttl",

@@ -123,7 +123,7 @@ func (d *decoder) config(file block, o Options) *Config {
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
 		ShutdownTimeout: top.Duration("shutdown_timeout"),
 	}
-	d.telemetry(top)
+	cfg.Telemetry = d.telemetry(top)
 	d.override(&cfg.Vault, o.Vault)
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)

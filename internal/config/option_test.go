@@ -112,6 +112,11 @@ var options = map[string]option{
 	"telemetry.usage_gauge_period": period("10m0s"), "telemetry.maximum_gauge_cardinality": number("500"), "telemetry.lease_metrics_epsilon": period("1h0m0s"),
 	"telemetry.num_lease_metrics_buckets": number("168"), "telemetry.add_lease_metrics_namespace_labels": truth("false"),
 	"telemetry.add_mount_point_rollback_metrics": truth("false"),
+
+	"telemetry.otlp": block(), "telemetry.otlp.endpoint": textual(""), "telemetry.otlp.protocol": word("grpc", "http"),
+	"telemetry.otlp.headers":  {`{ a = "x" }`, "map[a:x]", "map[]", `{ a = 5 }`},
+	"telemetry.otlp.interval": interval("1m0s"), "telemetry.otlp.ca_cert": textual(""), "telemetry.otlp.metrics": truth("true"),
+	"telemetry.traces": block(), "telemetry.traces.sample_ratio": {`"5%"`, "0.05", "1", `1.1`}, "telemetry.traces.trust_parent": truth("true"),
 }
 
 // methodOptions are the keys of each login method's config block, less those that are textual and empty by default, which follow.

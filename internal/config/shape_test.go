@@ -154,6 +154,7 @@ func TestEveryKeyThatWorksArrives(t *testing.T) {
 			},
 		},
 		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second,
+		Telemetry: config.Telemetry{MetricsPrefix: "vault", PrometheusRetentionTime: 24 * time.Hour, FilterDefault: true},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got:\n%+v\nwant:\n%+v", cfg, want)

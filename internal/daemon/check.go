@@ -48,6 +48,9 @@ func Check(cfg *config.Config, now time.Time) Findings {
 			c.pair(c.at(at+"tls_cert_file", l.Pos, "listener"), c.at(at+"tls_key_file", l.Pos, "listener"), l.TLSCertFile, l.TLSKeyFile)
 		}
 	}
+	if o := cfg.Telemetry.OTLP; o != nil && o.CACert != "" {
+		c.authorities(c.at("telemetry.otlp.ca_cert", o.Pos, "telemetry"), "otlp.ca_cert", o.CACert)
+	}
 	if cfg.PIDFile != "" {
 		c.pidFile(cfg.PIDFile)
 	}

@@ -197,6 +197,7 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
 		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
+		Tracer: p.tracer(),
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}
@@ -221,6 +222,7 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 		TokenUse:             tokenUse[cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
 		Rights:               rights,
+		TrustParent:          trustsParent(cfg),
 	})
 }
 

@@ -45,10 +45,12 @@ type parts struct {
 	meters        *telemetry.Meters
 	requests      *telemetry.Requests
 	access        *accessLog
+	traces        *telemetry.Traces // nil without a traces block
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
 	logins        logins
+	built         atomic.Bool     // all parts are there
 	rights        []router.Rights // of each listener, until a reload
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
@@ -67,6 +69,7 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 		p.close()
 		return nil, err
 	}
+	p.built.Store(true)
 	return p, nil
 }
 
@@ -75,11 +78,8 @@ func (p *parts) build(o Options) (err error) {
 	if p.rights, err = rightsOf(p.cfg.Listeners); err != nil {
 		return err
 	}
-	v := p.cfg.Vault
-	p.vaultSettings = p.upstreamSettings(p.cfg, o.Version)
-	p.upstream, err = upstream.New(p.vaultSettings)
-	if err != nil {
-		return fmt.Errorf("%svault: %w", place(v.Pos), err)
+	if p.traces, err = p.newTraces(o.Version); err != nil {
+		return err
 	}
 	p.index = p.newIndex()
 	p.requests = telemetry.NewRequests(router.Routes(), router.Outcomes())
@@ -89,8 +89,14 @@ func (p *parts) build(o Options) (err error) {
 		return fmt.Errorf("%s%w", place(p.cfg.AccessLog.Pos), err)
 	}
 	begin()
-	if p.meters, err = telemetry.New(p.index, p.stateOf, p.requests); err != nil {
+	if p.meters, err = p.newMeters(o.Version); err != nil {
 		return err
+	}
+	v := p.cfg.Vault
+	p.vaultSettings = p.upstreamSettings(p.cfg, o.Version)
+	p.upstream, err = upstream.New(p.vaultSettings)
+	if err != nil {
+		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
 	if p.persists() && !p.needsVault() {
 		w, err := protect(p.cfg.Cache.Persist, p.log)
@@ -117,12 +123,12 @@ func (p *parts) upstreamSettings(cfg *config.Config, version string) upstream.Se
 	return upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
-		Product: "Leasehold/" + version, Log: p.failures, IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
+		Product: "Leasehold/" + version, Log: p.failures, Tracer: p.tracer(), IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[cfg.APIProxy.XForwardedFor],
 		Proxying: upstream.Connections(cfg.Connections.Proxying), AutoAuth: upstream.Connections(cfg.Connections.AutoAuth),
-		Reached: func() { p.logins.vaultAnswers() },
+		Reached: func() { p.logins.vaultAnswers() }, Meter: p.meters,
 	}
 }
 
@@ -131,7 +137,7 @@ func (p *parts) openCache() (err error) {
 	p.tuning.Lock()
 	defer p.tuning.Unlock()
 	options := cacheOptions(p.now.Load())
-	options.KeySecret = p.journal.secret()
+	options.KeySecret, options.Tracer = p.journal.secret(), p.tracer()
 	if len(p.logins) == 0 { // none in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
@@ -212,7 +218,7 @@ func rules(c *config.Cache) []lease.Rule {
 
 // clock renews what the index holds.
 func (p *parts) clock() *lease.Clock {
-	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate}
+	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate, Tracer: p.tracer()}
 	p.tuning.Lock()
 	defer p.tuning.Unlock()
 	if c := p.now.Load().Cache; c != nil {
@@ -222,6 +228,9 @@ func (p *parts) clock() *lease.Clock {
 	return p.renews
 }
 
+// lastExport bounds how long the end waits for what metrics are sent to.
+const lastExport = 2 * time.Second
+
 // close ends what build began, whole or in part.
 func (p *parts) close() {
 	p.folding.Close()
@@ -230,10 +239,15 @@ func (p *parts) close() {
 	}
 	var err error
 	if p.meters != nil {
-		err = p.meters.Close(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), lastExport)
+		err = p.meters.Close(ctx)
+		cancel()
 	}
 	if err = errors.Join(err, p.journal.close()); err != nil {
 		p.log.Warn("not everything could be closed", slog.Any("error", err))
+	}
+	if p.traces != nil {
+		p.traces.Close()
 	}
 }
 

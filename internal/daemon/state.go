@@ -77,7 +77,7 @@ func (p *parts) probeState() error {
 func (p *parts) openState(ctx context.Context, w seal.Wrapper) error {
 	persist := p.cfg.Cache.Persist
 	state, err := store.Open(ctx, p.statePath(), w, p.log, store.Options{
-		ExitOnErr: persist.ExitOnErr, Identity: p.identity(), Protection: persist.Type,
+		ExitOnErr: persist.ExitOnErr, Identity: p.identity(), Protection: persist.Type, OnCommit: p.meters.Committed,
 	})
 	if errors.Is(err, store.ErrUnavailable) && !persist.ExitOnErr {
 		p.log.Error("going on without the state file: the cache is in memory only until the next start", slog.Any("error", err))

@@ -57,6 +57,7 @@ func (p *parts) loginOptions(one *login) autoauth.Options {
 	options := autoauth.Options{
 		Namespace: vault.CanonicalNamespace(p.cfg.Vault.Namespace),
 		Observers: []autoauth.Observer{one.held}, Meter: p.meters,
+		Name: one.name, Tracer: p.tracer(),
 	}
 	if p.cfg.Cache != nil {
 		options.MinTokenTTL = p.cfg.Cache.MinTokenTTL

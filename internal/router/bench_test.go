@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"leasehold/internal/router"
 	"leasehold/internal/vault"
 )
@@ -16,10 +18,13 @@ type nothing struct{}
 func (nothing) Answer(http.ResponseWriter, *http.Request, vault.Identity) error { return nil }
 
 // production is a listener as the default configuration has it; seen may be nil.
-func production(seen func(*router.Exchange)) http.Handler {
+func production(seen func(*router.Exchange)) http.Handler { return productionTraced(seen, nil) }
+
+// productionTraced is that with a tracer, which may be nil.
+func productionTraced(seen func(*router.Exchange), tracer trace.Tracer) http.Handler {
 	return router.New(router.Parts{
 		Answer: nothing{}, Tokens: fakeTokens{token: vault.NewToken(autoToken)}, Metrics: http.NotFoundHandler(), Log: slog.New(slog.DiscardHandler),
-		Seen: seen, Active: new(atomic.Int64),
+		Seen: seen, Active: new(atomic.Int64), Tracer: tracer,
 	}, router.Options{RequireRequestHeader: true, EnableQuit: true, MaxRequestSize: 32 << 20, TokenUse: router.WhenAbsent})
 }
 

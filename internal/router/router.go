@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"leasehold/internal/vault"
 )
@@ -52,6 +53,7 @@ type Options struct {
 	AutoAuth             vault.AutoAuthName // whose tokens Parts.Tokens are
 	TokenWait            time.Duration      // how long a request waits for the first login; 0 means 5 s
 	Rights               Rights             // who may do what
+	TrustParent          bool               // a client's traceparent is the parent of the request's span, and decides whether that is sampled
 }
 
 // Parts are what a router hands requests to.
@@ -71,6 +73,7 @@ type Parts struct {
 	// Accessor is asked for the accessor of each request's token before the request, which may be the end of the token. It may be nil.
 	Accessor func(vault.Token) vault.Accessor
 	Active   *atomic.Int64 // counts the requests under way that Seen will hear of; may be nil
+	Tracer   trace.Tracer  // makes a span of each request but those for our own endpoints; nil makes none
 	Log      *slog.Logger
 }
 
@@ -89,6 +92,10 @@ func New(p Parts, opt Options) *chi.Mux {
 	}
 	rt := &router{Parts: p, opt: opt, allow: map[string]string{}, refusals: newLines(refusals)}
 	m := chi.NewMux()
+	if rt.Tracer != nil {
+		m.Use(rt.spans)
+		rt.Seen = describing(p.Seen)
+	}
 	if rt.Seen != nil {
 		m.Use(rt.watch)
 	}

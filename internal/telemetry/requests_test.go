@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"pgregory.net/rapid"
 
@@ -145,15 +146,7 @@ func TestRequestsAreCountedSideBySide(t *testing.T) {
 
 func TestRequestsInPrometheusText(t *testing.T) {
 	q := telemetry.NewRequests(routes, outcomes)
-	m, err := telemetry.New(holdings{}, func() telemetry.StateFile { return telemetry.StateFile{} }, q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := m.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	m := metersOf(t, telemetry.Settings{Producers: []sdk.Producer{q}}, sources())
 	q.Active.Add(2)
 	q.Observe("lease", "HIT", 0, 40*time.Microsecond)
 	q.Observe("kv", "BYPASS", 403, 3*time.Second)

@@ -88,6 +88,7 @@ type exchange struct {
 
 	risk    risk                          // of sending the request twice
 	stale   int                           // connections that were replaced
+	sent    int                           // times that it went to a node
 	getBody func() (io.ReadCloser, error) // the body once more, nil for none
 	upload  *upload                       // where getBody has it from, when that is the client
 }

@@ -64,6 +64,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}{
 		{0, "GET", "metrics", "", 200},
 		{0, "GET", "metrics?format=prometheus", "", 200},
+		{0, "GET", "metrics?format=json", "", 200},
 		{0, "GET", "metrics?format=xml", "", 400},
 		{0, "POST", "metrics", "", 405},
 		{0, "GET", "readyz", "", 200},
@@ -103,7 +104,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 				continue
 			}
 			media := described.Value.Content.Get("application/json")
-			if media == nil {
+			if media == nil || name == "metrics" && c.path != "metrics?format=json" { // text
 				continue
 			}
 			var body any
