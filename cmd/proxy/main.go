@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.combineLogs {
 		log = stdout
 	}
-	return exitCode(stderr, serve(ctx, f, log, stderr))
+	return exitCode(stderr, serve(ctx, f, log, stdout, stderr))
 }
 
 // protectMemory comes before any secret.
@@ -77,7 +77,7 @@ func protectMemory(stderr io.Writer) {
 }
 
 // serve runs the daemon of a configuration file.
-func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
+func serve(ctx context.Context, f flags, logTo, stdout, stderr io.Writer) error {
 	reload := watchReloads(ctx)
 	load := func() (*config.Config, error) { return config.Load(f.options()) }
 	cfg, err := load()
@@ -105,6 +105,7 @@ func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
 	watchProfiles(ctx, log)
 	err = daemon.Run(ctx, cfg, daemon.Options{
 		Version: version, Log: log, Ready: f.ready, Dumps: watchDumps(ctx, stderr), Load: load, Reload: reload, Logs: logs,
+		Stdout: stdout, Stderr: stderr,
 	})
 	if err != nil {
 		logs.Fatal(err)

@@ -55,6 +55,7 @@ type Config struct {
 	LogLevel        slog.Level // flag before VAULT_LOG_LEVEL before file; info by default
 	LogFormat       string     // "standard", "json" or "logfmt"; precedence as LogLevel
 	LogFile         *LogFile   // nil means standard error alone
+	AccessLog       *AccessLog // nil without an access_log stanza: there is none
 	Connections     Connections
 	Telemetry       Telemetry
 	ExitAfterAuth   bool

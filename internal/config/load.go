@@ -131,6 +131,7 @@ func (d *decoder) config(file block, o Options) *Config {
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
 	cfg.LogFile = d.logFile(top, o.LogFile)
+	cfg.AccessLog = d.accessLog(top)
 	cfg.Connections = d.connections(top)
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth

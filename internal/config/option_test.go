@@ -33,13 +33,15 @@ func useless() option { return option{good: `"x"`} } // any value; it has no eff
 
 // options has every key of the language.
 var options = map[string]option{
-	"vault": block(), "auto_auth": block(), "api_proxy": block(), "cache": block(), "listener": block(), "telemetry": block(),
+	"vault": block(), "auto_auth": block(), "api_proxy": block(), "cache": block(), "listener": block(), "telemetry": block(), "access_log": block(),
 	"template": block(), "env_template": block(), "exec": block(), "template_config": block(),
 	"pid_file": textual(""), "log_level": textual(""), "log_format": textual(""), "exit_after_auth": truth("false"),
 	"shutdown_timeout": period("10s"),
 	"log_file":         textual(""), "log_rotate_bytes": amount("0"), "log_rotate_duration": period("24h0m0s"), "log_rotate_max_files": number("0"),
 	"disable_idle_connections": {`["auto-auth", "caching"]`, "[auto-auth caching]", "[]", `["Auto-Auth"]`},
 	"disable_keep_alives":      {`"proxying, templating"`, "[proxying templating]", "[]", `["auto_auth"]`},
+
+	"access_log.path": textual("stdout"), "access_log.format": word("text", "json"), "access_log.exclude": listed(),
 
 	"vault.address": textual(""), "vault.addresses": listed(), "vault.ca_cert": textual(""), "vault.ca_path": textual(""), "vault.client_cert": textual(""),
 	"vault.client_key": textual(""), "vault.tls_skip_verify": truth("false"), "vault.tls_server_name": textual(""), "vault.namespace": textual(""),

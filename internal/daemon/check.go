@@ -55,6 +55,9 @@ func Check(cfg *config.Config, now time.Time) Findings {
 	if f := cfg.LogFile; f != nil {
 		c.directory(c.at("log_file", config.Pos{}, "log_file"), "the directory of log_file", filepath.Dir(f.Path))
 	}
+	if a := cfg.AccessLog; a != nil && a.Path != "stdout" && a.Path != "stderr" {
+		c.directory(c.at("access_log.path", a.Pos, "access_log"), "the directory of access_log", filepath.Dir(a.Path))
+	}
 	return c.found
 }
 

@@ -28,9 +28,11 @@ type Options struct {
 
 	Dumps <-chan io.Writer // each gets all metrics as text; it may be nil
 
-	Load   func() (*config.Config, error) // the configuration as it is now; nil when there is no file
-	Reload <-chan struct{}                // each asks for a reload; it may be nil. With room for one, those that come meanwhile are one
-	Logs   logs                           // what a reload changes about logging; it may be nil
+	Load           func() (*config.Config, error) // the configuration as it is now; nil when there is no file
+	Reload         <-chan struct{}                // each asks for a reload; it may be nil. With room for one, those that come meanwhile are one
+	Stdout, Stderr io.Writer                      // where access_log writes to that names them; nil means the process's own
+
+	Logs logs // what a reload changes about logging; it may be nil
 }
 
 // Started is what a daemon that is ready tells about itself.
@@ -70,6 +72,8 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	exit := p.watch(ctx)
+	endAccess := p.access.start()
+	defer endAccess() // after the listeners, whose last requests have lines too
 	r := p.newReloads(o, sockets, stop)
 	for i, ln := range sockets {
 		s := settings(cfg.Listeners[i])
@@ -199,6 +203,9 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 		routes.Answer, routes.Clear = gate{p}, gate{p}
 	} else {
 		routes.Answer, routes.Clear = p.cache, p.cache
+	}
+	if cfg.AccessLog != nil { // it costs a lock
+		routes.Accessor = p.index.Accessor
 	}
 	if one := p.logins.of(l.AutoAuth); one != nil { // a nil *Manager in an interface would not be nil
 		routes.Tokens, routes.Reauth = one.manager, one.manager.Reauth

@@ -42,6 +42,7 @@ type parts struct {
 	meters        *telemetry.Meters
 	requests      *telemetry.Requests
 	traces        *telemetry.Traces // nil without a traces block
+	access        *accessLog
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
@@ -86,6 +87,12 @@ func (p *parts) build(o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
 	}
+	p.access = newAccessLog(&p.requests.Unlogged, o)
+	begin, err := p.access.prepare(nil, p.cfg)
+	if err != nil {
+		return fmt.Errorf("%s%w", place(p.cfg.AccessLog.Pos), err)
+	}
+	begin()
 	if p.persists() && !p.needsVault() {
 		w, err := protect(p.cfg.Cache.Persist, p.log)
 		if err != nil {

@@ -105,6 +105,9 @@ func (r *reloads) once() {
 
 // reopenLog comes first and counts whatever the files say: a logrotate has moved the log, and must not lose what comes now.
 func (r *reloads) reopenLog() {
+	if err := r.access.Reopen(); err != nil {
+		r.log.Warn("the access log was not opened anew", slog.Any("error", err))
+	}
 	if r.logs == nil {
 		return
 	}
@@ -166,7 +169,11 @@ func (r *reloads) prepare(cfg *config.Config) (apply []func(), read int, err err
 	if err != nil {
 		return nil, 0, err
 	}
-	return append(apply, func() { r.use(cfg, rights) }), read, nil
+	access, err := r.access.prepare(r.now.Load().AccessLog, cfg) // the last that may fail: what it has opened is put to use
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s%w", place(cfg.AccessLog.Pos), err)
+	}
+	return append(apply, access, func() { r.use(cfg, rights) }), read, nil
 }
 
 // use puts to use what cannot fail.

@@ -5,4 +5,5 @@ import "leasehold/internal/router"
 // seen is told of every request when it is over.
 func (p *parts) seen(x *router.Exchange) {
 	p.requests.Observe(x.Route, x.Outcome, x.Upstream, x.Took)
+	p.access.write(x)
 }

@@ -138,6 +138,7 @@ var verdicts = map[string]bool{
 	"pid_file":         restart,
 	"log_level":        live,
 	"log_format":       restart,
+	"access_log":       live,
 	"log_file":         restart, // its name and rotation; the file itself is opened anew at each reload
 	"exit_after_auth":  restart,
 	"shutdown_timeout": live,

@@ -4,10 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"sync/atomic"
-	"time"
-
-	"golang.org/x/time/rate"
 
 	"leasehold/internal/vault"
 )
@@ -60,12 +56,6 @@ const (
 	kindRule // the first rule's; the others follow
 )
 
-// line keeps a crowd of denials from filling the log: one a second is written, with the number of those that were not.
-type line struct {
-	pace  rate.Sometimes
-	quiet atomic.Int64
-}
-
 type accessRule struct {
 	pattern
 	methods []string
@@ -75,11 +65,8 @@ type accessRule struct {
 
 // guardRights returns the middleware for Rights that are not zero.
 func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
-	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: make([]line, kindRule+len(rights.Rules))}
+	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: newLines(kindRule + len(rights.Rules))}
 	g.asks = g.callers
-	for i := range g.lines {
-		g.lines[i].pace.Interval = time.Second
-	}
 	for _, r := range rights.Rules {
 		rule := accessRule{pattern: compilePattern(r.Path, r.Deny), callers: r.Callers.compile(), deny: r.Deny}
 		for _, m := range r.Methods {
@@ -173,27 +160,11 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c Caller, no denia
 	if g.rt.Denied != nil {
 		g.rt.Denied()
 	}
-	l, logged := &g.lines[no.kind], false
-	l.pace.Do(func() {
-		logged = true
-		attrs := []slog.Attr{slog.String("reason", no.text), slog.String("method", clip(r.Method)), slog.String("path", loggable(no.path))}
-		if no.rule > 0 {
-			attrs = append(attrs, slog.Int("rule", no.rule))
-		}
-		if c.HasIDs {
-			attrs = append(attrs, slog.Uint64("uid", uint64(c.UID)))
-		}
-		if c.Cert != nil {
-			attrs = append(attrs, slog.String("client_cn", clip(c.Cert.Subject.CommonName)))
-		}
-		if n := l.quiet.Swap(0); n > 0 {
-			attrs = append(attrs, slog.Int64("not_logged", n))
-		}
-		g.rt.Log.LogAttrs(r.Context(), slog.LevelInfo, "request denied", attrs...)
-	})
-	if !logged {
-		l.quiet.Add(1)
+	var more []slog.Attr
+	if no.rule > 0 {
+		more = append(more, slog.Int("rule", no.rule))
 	}
+	g.lines[no.kind].denied(g.rt, r, c, no.text, no.path, more...)
 	deny(w, no.text)
 	writeError(w, http.StatusForbidden, no.text)
 }

@@ -70,15 +70,19 @@ type Parts struct {
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
 	Seen    func(*Exchange)                              // told of every request when it is over, and must not keep the Exchange; may be nil
-	Active  *atomic.Int64                                // counts the requests under way that Seen will hear of; may be nil
-	Tracer  trace.Tracer                                 // makes a span of each request but those for our own endpoints; nil makes none
-	Log     *slog.Logger
+	// Accessor is asked for the accessor of each request's token before the request, which may be the end of the token. It may be nil.
+	Accessor func(vault.Token) vault.Accessor
+	Active   *atomic.Int64 // counts the requests under way that Seen will hear of; may be nil
+	Tracer   trace.Tracer  // makes a span of each request but those for our own endpoints; nil makes none
+	Log      *slog.Logger
 }
 
 type router struct {
 	Parts
 	opt   Options
 	allow map[string]string // our own paths → their methods, for the Allow header of a 405
+
+	refusals []line // by kind
 }
 
 // New returns the handler of one listener: a *chi.Mux, whose routes a test holds against the API's description.
@@ -86,7 +90,7 @@ func New(p Parts, opt Options) *chi.Mux {
 	if opt.TokenWait == 0 {
 		opt.TokenWait = 5 * time.Second
 	}
-	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
+	rt := &router{Parts: p, opt: opt, allow: map[string]string{}, refusals: newLines(refusals)}
 	m := chi.NewMux()
 	if rt.Tracer != nil {
 		m.Use(rt.spans)
@@ -154,7 +158,7 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rt.opt.RequireRequestHeader {
 			if v := r.Header["X-Vault-Request"]; len(v) != 1 || v[0] != "true" {
-				deny(w, textHeader)
+				rt.refuse(w, r, refusedHeader, textHeader)
 				writeError(w, http.StatusPreconditionFailed, textHeader)
 				return
 			}
@@ -187,7 +191,7 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		defer underWay.Add(-1)
 		if underWay.Add(1) > int64(rt.opt.MaxConcurrent) {
-			deny(w, errTooMany.text)
+			rt.refuse(w, r, refusedCrowd, errTooMany.text)
 			w.Header().Set("Retry-After", "1")
 			rt.fail(w, r, errTooMany)
 			return
@@ -199,12 +203,16 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		// Leasehold is a proxy for Vault only, and what echoes a request would show the token that we lend it.
+		rt.refuse(w, r, refusedMethod, "CONNECT and TRACE are not served by Leasehold")
 		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods")
 		return
 	}
 	id, err := rt.identify(r)
 	if x := exchangeOf(w); x != nil {
 		x.Token, x.Lent = id.Token, id.Injected
+		if rt.Accessor != nil && !id.Token.IsZero() {
+			x.Accessor = rt.Accessor(id.Token)
+		}
 	}
 	if rt.opt.PrependNamespace != "" {
 		r = withNamespace(r, rt.opt.PrependNamespace.Join(vault.CanonicalNamespace(r.Header.Get(namespaceHeader))))

@@ -25,9 +25,10 @@ type Exchange struct {
 	Tries        int           // how often Vault was asked; those who waited for another's answer have 0
 	UpstreamTook time.Duration // until the headers of Vault's answers, with the waits between the tries
 
-	Token  vault.Token // what the request was sent with, lent or its own; zero when there was none, and for what was not to go to Vault
-	Lent   bool        // Token is an auto-auth token
-	Denied string      // why it was refused before anybody looked at what it asks for; "" when it was not
+	Token    vault.Token    // what the request was sent with, lent or its own; zero when there was none, and for what was not to go to Vault
+	Lent     bool           // Token is an auto-auth token
+	Accessor vault.Accessor // of Token, when Parts.Accessor knew it before the request
+	Denied   string         // why it was refused before anybody looked at what it asks for; "" when it was not
 }
 
 // Outcomes are the words of Exchange.Outcome, that for none last.

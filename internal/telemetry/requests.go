@@ -27,7 +27,8 @@ var statuses = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
 // Requests counts what became of requests: leasehold.request.duration, a histogram, and leasehold.requests.active. An instrument of OpenTelemetry's SDK
 // would look up a set of attributes for each request, which costs as much as the hit that it measures; here it is two atomic adds. Safe for concurrent use.
 type Requests struct {
-	Active atomic.Int64 // requests that have begun and not ended
+	Active   atomic.Int64 // requests that have begun and not ended
+	Unlogged atomic.Int64 // lines that the access log lacks
 
 	began    time.Time
 	routes   []string
@@ -108,6 +109,13 @@ func (q *Requests) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 			{
 				Name: "leasehold.requests.active", Description: "Requests that have begun and not ended.",
 				Data: metricdata.Gauge[int64]{DataPoints: []metricdata.DataPoint[int64]{{Time: now, Value: q.Active.Load()}}},
+			},
+			{
+				Name: "leasehold.access_log.dropped", Description: "Lines that the access log lacks.",
+				Data: metricdata.Sum[int64]{
+					Temporality: metricdata.CumulativeTemporality, IsMonotonic: true,
+					DataPoints: []metricdata.DataPoint[int64]{{StartTime: q.began, Time: now, Value: q.Unlogged.Load()}},
+				},
 			},
 		},
 	}}, nil

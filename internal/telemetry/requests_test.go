@@ -21,11 +21,11 @@ var (
 	outcomes = []string{"HIT", "MISS", ""}
 )
 
-// measured are the two metrics of q.
+// measured are the metrics of q.
 func measured(t rapid.TB, q *telemetry.Requests) (duration metricdata.Histogram[float64], active int64) {
 	t.Helper()
 	scopes, err := q.Produce(context.Background())
-	if err != nil || len(scopes) != 1 || len(scopes[0].Metrics) != 2 {
+	if err != nil || len(scopes) != 1 || len(scopes[0].Metrics) != 3 {
 		t.Fatalf("produced %+v, error %v", scopes, err)
 	}
 	for _, m := range scopes[0].Metrics {
