@@ -92,14 +92,6 @@ func describe(x *Exchange) {
 	span.SetAttributes(all...)
 }
 
-// TraceID is that of the request's trace, for a log; "" without one.
-func (x *Exchange) TraceID() string {
-	if c := trace.SpanContextFromContext(x.Request.Context()); c.HasTraceID() {
-		return c.TraceID().String()
-	}
-	return ""
-}
-
 // otherMethod stands for whatever clients make up, so that they cannot make names of spans.
 const otherMethod = "_OTHER"
 
