@@ -67,7 +67,7 @@ func (p inside) Explain(q router.Question) (api.Explanation, error) {
 		view.Address = l.url
 		e.Listeners = append(e.Listeners, view)
 	}
-	if q.Own() {
+	if q.Own() { // never for Vault
 		return e, nil
 	}
 	select {
@@ -87,9 +87,13 @@ func (p inside) Explain(q router.Question) (api.Explanation, error) {
 	}
 	add("none", vault.Identity{})
 	for _, one := range p.logins {
-		if t := one.manager.Token(); !t.IsZero() {
-			add(one.name.Stanza(), vault.Identity{Token: t, Injected: true, AutoAuth: one.name})
+		t := one.manager.Token()
+		if t.IsZero() {
+			e.Cache = append(e.Cache, api.CacheView{Token: one.name.Stanza(), Outcome: cache.Refused,
+				Why: "there is no token yet: requests that are lent it wait for the login, and get 503 after 5 s"})
+			continue
 		}
+		add(one.name.Stanza(), vault.Identity{Token: t, Injected: true, AutoAuth: one.name})
 	}
 	return e, nil
 }

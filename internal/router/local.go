@@ -8,7 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
+
+	"leasehold/internal/api"
 )
 
 // maxClear bounds the body of a cache-clear.
@@ -42,6 +45,7 @@ func (rt *router) clearCache(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	w.Header().Set(api.ClearedHeader, strconv.Itoa(gone))
 	rt.Log.Info("cache cleared", slog.String("type", q.Type), slog.Int("entries", gone))
 }
 
