@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -44,9 +45,23 @@ func (p inside) Status(full bool) api.Status {
 		s.StateFile = p.stateFileStatus(counts)
 	}
 	for _, k := range p.ring.Last() {
-		s.Problems = append(s.Problems, api.Problem{At: seconds(k.At), Level: k.Level.String(), Message: k.Message, Details: k.Details})
+		s.Problems = append(s.Problems, api.Problem{At: seconds(k.At), Level: k.Level.String(), Message: k.Message, Details: p.details(k.Details, full)})
 	}
 	return s
+}
+
+// details are those of a record. Who may not see accessors sees no lease ids either: some may be revoked by whoever knows them.
+func (p inside) details(of map[string]string, full bool) map[string]string {
+	if full {
+		return of
+	}
+	shown := maps.Clone(of)
+	for _, key := range [...]string{"accessor", "lease"} {
+		if text, ok := shown[key]; ok {
+			shown[key] = p.hasher.Of(text)
+		}
+	}
+	return shown
 }
 
 func (p inside) loginStatus(one *login, full bool) api.Login {
