@@ -83,11 +83,11 @@ func (x *Index) List(q Query) (Page, error) {
 	pattern := Rule{Path: q.Path}
 	total := 0
 	x.each(func(e *Entry) {
-		if !q.matches(e, &pattern) || q.State != "" && q.State != x.state(e) {
+		if !q.matches(e, &pattern) || q.State != "" && q.State != e.state() {
 			return
 		}
 		total++
-		p.offer(position{key: q.key(e), id: q.Hasher.Of(e.name()), entry: e})
+		p.offer(q.key(e), e)
 	})
 	found := p.sorted()
 	page := Page{Total: total, Views: []View{}}
@@ -99,7 +99,7 @@ func (x *Index) List(q Query) (Page, error) {
 	defer x.mu.Unlock()
 	for _, f := range found {
 		if f.entry.end.Load() != 0 { // else it was removed meanwhile
-			page.Views = append(page.Views, x.view(f, &q))
+			page.Views = append(page.Views, q.view(f))
 		}
 	}
 	return page, nil
@@ -120,12 +120,12 @@ func (q *Query) matches(e *Entry, pattern *Rule) bool {
 	return q.Mount == "" || ok && (rest == "" || rest[0] == '/')
 }
 
-func (x *Index) view(f position, q *Query) View {
+func (q *Query) view(f position) View {
 	e := f.entry
 	v := View{
 		ID: f.id, Token: e.token != nil, Namespace: e.namespace, Path: q.Show(e.path), Mount: q.Show(mountOf(e.inside())), Accessor: e.accessor(),
 		Created: e.answer.Received, Until: time.Unix(0, e.end.Load()), Renewal: e.renewal(), Renewable: !e.last && !e.replaced,
-		State: x.state(e), Hits: int64(e.hits.Load()), Size: e.size,
+		State: e.state(), Hits: int64(e.hits.Load()), Size: e.size,
 	}
 	if v.Token && e.token.parent != nil {
 		v.Parent = e.token.parent.accessor
@@ -175,13 +175,17 @@ type position struct {
 	entry *Entry
 }
 
-// compare is below zero when a comes before b.
-func (q *Query) compare(a, b position) int {
-	c := cmp.Or(cmp.Compare(a.key.number, b.key.number), cmp.Compare(a.key.text, b.key.text))
+// compareKeys is below zero when a comes before b, and zero when their names decide.
+func (q *Query) compareKeys(a, b sortKey) int {
+	c := cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.text, b.text))
 	if q.Descending {
 		c = -c
 	}
-	return cmp.Or(c, cmp.Compare(a.id, b.id))
+	return c
+}
+
+func (q *Query) compare(a, b position) int {
+	return cmp.Or(q.compareKeys(a.key, b.key), cmp.Compare(a.id, b.id))
 }
 
 func (q *Query) writePlace(p position) string {
@@ -219,10 +223,16 @@ func (p *picker) Pop() any {
 	return last
 }
 
-func (p *picker) offer(at position) {
+// offer takes an entry if it belongs to the page. It is named only when that depends on its name, or is so: that costs more than all else.
+func (p *picker) offer(key sortKey, e *Entry) {
+	full := len(p.best) > p.q.Limit
+	if p.after != nil && p.q.compareKeys(key, p.after.key) < 0 || full && p.q.compareKeys(key, p.best[0].key) > 0 {
+		return
+	}
+	at := position{key: key, id: e.Name(p.q.Hasher), entry: e}
 	switch {
 	case p.after != nil && p.q.compare(at, *p.after) <= 0:
-	case len(p.best) <= p.q.Limit:
+	case !full:
 		heap.Push(p, at)
 	case p.q.compare(at, p.best[0]) < 0:
 		p.best[0] = at

@@ -21,12 +21,12 @@ const (
 // States are all of them.
 func States() []State { return []State{Fresh, Due, Failing, Ending} }
 
-// state is how e does. The index is locked.
-func (x *Index) state(e *Entry) State {
+// state is how e does. The index is locked. An entry whose renewal is under way has no alarm.
+func (e *Entry) state() State {
 	switch {
 	case e.attempts > 0:
 		return Failing
-	case e.Due() && !e.replaced, e.alarm.ready, x.renewing[e] != nil:
+	case e.Due() && !e.replaced, e.alarm.ready, e.alarm.pos == 0:
 		return Due
 	case e.last || e.replaced:
 		return Ending
@@ -80,7 +80,7 @@ func (x *Index) Overview(now time.Time) Overview {
 	}
 	due := int64(0) // the earliest
 	x.each(func(e *Entry) {
-		o.States[x.state(e)]++
+		o.States[e.state()]++
 		if end := time.Unix(0, e.end.Load()); o.Nearest.IsZero() || end.Before(o.Nearest) {
 			o.Nearest = end
 		}
