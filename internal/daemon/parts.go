@@ -36,7 +36,12 @@ type parts struct {
 	failures *slog.Logger // log, for those who fail again and again: what they say is summarised
 
 	started time.Time
+	version string
 	notify  *notifier
+	ring    *telemetry.Ring
+	hasher  *vault.Hasher // of what is told about accessors and leases
+	open    atomic.Pointer[[]openListener]
+	reload  atomic.Pointer[reloaded] // the last; nil before the first
 
 	vaultSettings upstream.Settings
 	upstream      *upstream.Client
@@ -62,9 +67,12 @@ type parts struct {
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
+	ring := telemetry.NewRing(o.Log.Handler())
+	o.Log = slog.New(ring)
 	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
 	p.folding = telemetry.Fold(o.Log.Handler())
 	p.failures = slog.New(p.folding)
+	p.version, p.ring, p.hasher = o.Version, ring, vault.NewHasher()
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err

@@ -79,7 +79,7 @@ func (p *parts) nodesNow() (nodes []telemetry.Node, open bool) {
 	}
 	all, open := p.upstream.Nodes()
 	for _, n := range all {
-		nodes = append(nodes, telemetry.Node{Host: n.Host, Up: n.Up})
+		nodes = append(nodes, telemetry.Node{Host: n.Host, Up: n.Up()})
 	}
 	return nodes, open
 }

@@ -154,7 +154,7 @@ func (c *Client) attempt(r *http.Request, t string, through func(*pools) http.Ro
 			return nil, err
 		}
 		resp, err := c.send(through(at.pools.Load()), at, at.aim(r, t, nil), moves)
-		if c.nodes.report(at, c.outcomeOf(r, t, resp, err)) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
+		if c.nodes.report(at, c.outcomeOf(r, t, resp, err), err) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
 			return resp, err
 		}
 		discard(resp)

@@ -3,7 +3,6 @@ package upstream
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -44,25 +43,4 @@ func (c *Client) countRetry(resp *http.Response, err error) {
 	default:
 		c.meter.Retried("lost")
 	}
-}
-
-// Node is how an address of Vault does.
-type Node struct {
-	Host string // host:port, or the path of a socket; no user name, no password
-	Up   bool   // it can answer, as far as requests and checks have told
-}
-
-// Nodes are all addresses in their order, and whether the circuit breaker is open, since none can be reached.
-func (c *Client) Nodes() (all []Node, open bool) {
-	ns := c.nodes
-	ns.mu.Lock()
-	defer ns.mu.Unlock()
-	for i, n := range ns.list {
-		host := n.origin.Host
-		if n.overSocket() {
-			host = strings.TrimPrefix(n.address, "unix://")
-		}
-		all = append(all, Node{Host: host, Up: ns.standing[i].level <= back})
-	}
-	return all, ns.open.Load()
 }

@@ -89,7 +89,14 @@ func TestNodesTellWhoCanAnswer(t *testing.T) {
 		c := newTrio(t)
 		stop := c.run(t)
 		defer stop()
-		told := func() string { return fmt.Sprint(c.Nodes()) }
+		told := func() string {
+			nodes, open := c.Nodes()
+			var all []string
+			for _, n := range nodes {
+				all = append(all, fmt.Sprintf("{%s %t}", n.Host, n.Up()))
+			}
+			return fmt.Sprint(all, open)
+		}
 		if got, want := told(), "[{a.test true} {b.test true} {c.test true}] false"; got != want {
 			t.Errorf("at the start %s, want %s", got, want)
 		}

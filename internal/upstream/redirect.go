@@ -40,7 +40,7 @@ func (x *exchange) once(r *http.Request) (*http.Response, error) {
 	for hops, moves := 0, 0; ; {
 		resp, err := x.client.send(at.pools.Load().proxying, at, at.aim(r, x.target, x.parsed), x.sent)
 		x.sent++
-		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err))
+		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err), err)
 		switch {
 		case err != nil && x.stale < maxStale && staleConnection(err):
 			x.stale++
