@@ -100,6 +100,7 @@ var filters = kind{
 // textMap is an object whose values are texts.
 var textMap = kind{
 	want: "an object of texts", example: `{ name = "..." }`, zero: map[string]string(nil),
+	json: object{"type": "object", "additionalProperties": jsonText},
 	read: func(v value) (any, bool) {
 		object, ok := v.data.(*body)
 		if !ok {
@@ -173,10 +174,10 @@ func (d *decoder) unsupported(s section, prefix, service string) {
 func (d *decoder) otlp(s section) *OTLP {
 	fromEnv := d.variable("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || d.variable("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") != ""
 	b, given := d.only(s, "otlp")
-	o := d.section("telemetry.otlp", b, otlpKeys)
 	if !given && (!fromEnv || strings.EqualFold(d.variable("OTEL_SDK_DISABLED"), "true")) {
 		return nil
 	}
+	o := d.section("telemetry.otlp", b, otlpKeys)
 	out := &OTLP{
 		Endpoint: o.String("endpoint"), Protocol: o.String("protocol"), Headers: setting[map[string]string](o.Settings, "headers"),
 		Interval: o.Duration("interval"), CACert: o.String("ca_cert"), Metrics: o.Bool("metrics"),

@@ -19,7 +19,7 @@ var tracesKeys = table{
 
 // ratio is a share that may be all.
 var ratio = kind{
-	want: "a share from 0 to 1", example: "0.1", zero: 0.0,
+	want: "a share from 0 to 1", example: "0.1", zero: 0.0, json: jsonRatio,
 	read: func(v value) (any, bool) {
 		n, percent, ok := parseFloat(v)
 		if percent {
@@ -32,10 +32,10 @@ var ratio = kind{
 // traces reads the block, behind otlp. A collector that the environment has for traces alone becomes t.OTLP.
 func (d *decoder) traces(s section, t *Telemetry) *Traces {
 	b, given := d.only(s, "traces")
-	r := d.section("telemetry.traces", b, tracesKeys)
 	if !given {
 		return nil
 	}
+	r := d.section("telemetry.traces", b, tracesKeys)
 	if t.OTLP == nil && strings.EqualFold(d.variable("OTEL_SDK_DISABLED"), "true") {
 		return nil
 	}
