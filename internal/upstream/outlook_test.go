@@ -70,6 +70,11 @@ func TestOutlook(t *testing.T) {
 					}
 					stop := c.run(t)
 					defer stop()
+					if ask {
+						if c.renew(t); !c.Outlook().Well {
+							t.Error("the first answer says nothing")
+						}
+					}
 					c.wantOutlook(t, "at first", upstream.Outlook{Well: true, Since: time.Now()})
 					well := time.Now()
 					time.Sleep(time.Hour + time.Second/3)
