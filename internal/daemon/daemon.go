@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -94,6 +95,8 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	g.Go(func() error { p.notify.feed(ctx, p.works); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
+		now := time.Now()
+		p.stopping.Store(&now)
 		p.notify.Stopping()
 		return nil
 	})
@@ -152,6 +155,7 @@ func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err err
 		closeAll(sockets)
 		return nil, errors.Join(failed...)
 	}
+	p.bound = time.Now()
 	if left := inherited.Unused(); left != "" {
 		p.log.Warn("systemd has handed over sockets that no listener uses; give a listener their address, or systemd_socket", slog.String("sockets", left))
 	}
@@ -192,7 +196,7 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) http.Handler {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied,
+		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied,
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}

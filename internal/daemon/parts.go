@@ -35,6 +35,10 @@ type parts struct {
 	started time.Time
 	notify  *notifier
 
+	bound    time.Time                 // when the listeners were; set before they serve
+	stopping atomic.Pointer[time.Time] // since when the stop is under way; nil before
+	pulse    *pulse
+
 	vaultSettings upstream.Settings
 	upstream      *upstream.Client
 	journal       journal // without a store when the cache is in memory only
@@ -43,6 +47,8 @@ type parts struct {
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
+	fileOpened    time.Time        // when the state file was opened, or given up; likewise
+	fileTrouble   error            // why it was given up; nil when that was asked for; likewise
 	logins        logins
 	rights        []router.Rights // of each listener, until a reload
 
@@ -56,6 +62,7 @@ type parts struct {
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
 	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
+	p.pulse = newPulse(p.works, p.started)
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err
