@@ -47,6 +47,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "service" {
 		return exitCode(stderr, service(args[1:], stderr))
 	}
+	if len(args) > 0 && asking[args[0]] != nil {
+		protectMemory(stderr)
+		return exitCode(stderr, asking[args[0]](ctx, args[1:], stdout, stderr))
+	}
 	if len(args) > 0 && (args[0] == "proxy" || args[0] == "agent") {
 		args = args[1:] // unit files of Vault need another binary's name and no more
 	}
@@ -67,6 +71,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		log = stdout
 	}
 	return exitCode(stderr, serve(ctx, f, log, stderr))
+}
+
+// asking are the commands that ask a running Leasehold.
+var asking = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) error{
+	"status": status, "leases": leases, "explain": explain, "clear": clearCache,
 }
 
 // protectMemory comes before any secret.

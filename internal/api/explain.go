@@ -44,7 +44,7 @@ type ListenerView struct {
 // CacheView is what the cache would do.
 type CacheView struct {
 	Token   string `json:"token"`   // "none", auto_auth or auto_auth "name"
-	Outcome string `json:"outcome"` // "HIT", "MISS", "COALESCED", "STALE", "BYPASS" as X-Cache has it, or "REFUSED"
+	Outcome string `json:"outcome"` // "HIT", "MISS", "COALESCED" or "BYPASS" as X-Cache has it, or "REFUSED"
 	Why     string `json:"why"`
 	Kept    string `json:"kept,omitempty"`        // of a miss: when Vault's answer would be kept
 	Lease   string `json:"lease,omitempty"`       // of a hit: Lease.ID of what would answer

@@ -183,7 +183,7 @@ func effective(c *config.Config) (facts []string) {
 		for _, role := range []struct {
 			holds bool
 			name  string
-		}{{l.MetricsOnly, "metrics only"}, {l.RequireRequestHeader, "header required"}, {l.EnableQuit, "quit"}} {
+		}{{l.Role == config.RoleMetricsOnly, "metrics only"}, {l.Role == config.RoleAdmin, "admin"}, {l.EnableStatus, "status"}, {l.RequireRequestHeader, "header required"}, {l.EnableQuit, "quit"}} {
 			if role.holds {
 				add("%s", role.name)
 			}

@@ -80,7 +80,6 @@ var fieldWords = map[string]string{
 	"APIProxy.PrependNamespace":       "prepend_configured_namespace",
 	"APIProxy.Consistency":            "enforce_consistency",
 	"Cache.Rules":                     "rule",
-	"Listener.MetricsOnly":            "role",
 	"Listener.Rights":                 "allow_*/default_action/rule",
 	"Listener.ReadHeaderTimeout":      "http_read_header_timeout",
 	"Listener.ReadTimeout":            "http_read_timeout",
@@ -255,7 +254,7 @@ var showable = map[string]bool{
 	"cache.persist.credential": true, "cache.persist.key_env": true, "cache.persist.transit_mount": true, "cache.persist.transit_key": true,
 	"listener.address": true, "listener.tls_cert_file": true, "listener.tls_key_file": true, "listener.auto_auth": true,
 	"listener.type": true, "listener.socket_user": true, "listener.socket_group": true, "listener.systemd_socket": true, "listener.tls_client_ca_file": true,
-	"pid_file": true, "log_format": true,
+	"pid_file": true, "admin_socket": true, "log_format": true,
 }
 
 var (

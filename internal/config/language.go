@@ -15,11 +15,13 @@ var (
 const useForwardedFor = "it has none in Vault Proxy either; api_proxy.x_forwarded_for says what Vault is told of clients' addresses"
 
 var topKeys = table{
-	"vault":      {block: single, doc: "Where Vault is, and how it is reached."},
-	"auto_auth":  {block: several, doc: "A login, whose token is lent to requests and written to sinks."},
-	"api_proxy":  {block: single, doc: "How requests are forwarded."},
-	"cache":      {block: single, doc: "Turns caching on, empty or not."},
-	"listener":   {block: several, doc: "A socket that clients use."},
+	"vault":     {block: single, doc: "Where Vault is, and how it is reached."},
+	"auto_auth": {block: several, doc: "A login, whose token is lent to requests and written to sinks."},
+	"api_proxy": {block: single, doc: "How requests are forwarded."},
+	"cache":     {block: single, doc: "Turns caching on, empty or not."},
+	"listener":  {block: several, doc: "A socket that clients use."},
+	"admin_socket": {kind: text, example: `"/run/leasehold/admin.sock"`, implied: "see [below](#the-admin-socket)", ours: true,
+		doc: "A unix socket of mode 0600 that serves Leasehold's own endpoints, all of them, and nothing of Vault; `off` for none."},
 	"pid_file":   {kind: text, doc: "A file for the process id, in decimal and with mode 0600, removed at the end."},
 	"log_level":  {kind: text, implied: "`info`", doc: "`trace`, `debug`, `info`, `warn` or `error`; `VAULT_LOG_LEVEL` and `-log-level` win."},
 	"log_format": {kind: text, implied: "`standard`", doc: "`standard`, `json` or `logfmt`; `VAULT_LOG_FORMAT` and `-log-format` win."},
@@ -126,7 +128,7 @@ var listenerKeys = table{
 	"type":                     {kind: text, doc: "The type, if the label does not name it."},
 	"address":                  {kind: text, preset: defaultListenAddress, example: `"127.0.0.1:8200"`, doc: "Where clients connect: `host:port`."},
 	"auto_auth":                {kind: text, example: `"payments"`, implied: "the stanza without a name", ours: true, doc: "The name of the stanza whose token this listener lends, with `use_auto_auth_token`; see [several identities](#several-identities)."},
-	"role":                     {kind: oneOf("default", "metrics_only"), doc: "`metrics_only` serves the metrics and readyz, and nothing else."},
+	"role":                     {kind: oneOf("default", "metrics_only", "admin"), doc: "`metrics_only` serves the metrics and readyz, and nothing else; `admin` serves Leasehold's own endpoints, all of them, and nothing of Vault."},
 	"require_request_header":   {kind: boolean, doc: "`X-Vault-Request: true` is required on all but the metrics and readyz."},
 	"agent_api":                {block: single, doc: "Leasehold's own endpoints."},
 	"proxy_api":                {block: single, doc: "Leasehold's own endpoints."},
@@ -175,4 +177,5 @@ var listenerKeys = table{
 var controlKeys = table{
 	"enable_quit":   {kind: boolean, doc: "Serves quit, under both prefixes."},
 	"enable_reauth": {kind: boolean, ours: true, doc: "Serves [reauth](auto-auth.md#it-heals-itself), under both prefixes."},
+	"enable_status": {kind: boolean, ours: true, doc: "Serves [status, leases and explain](operations.md#look-inside), under both prefixes."},
 }

@@ -121,6 +121,7 @@ func (d *decoder) config(file block, o Options) *Config {
 		Vault:           d.vault(top),
 		AutoAuths:       d.autoAuths(top),
 		Listeners:       d.listeners(top),
+		AdminSocket:     d.adminSocket(top),
 		PIDFile:         top.String("pid_file"),
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
 		ShutdownTimeout: top.Duration("shutdown_timeout"),

@@ -81,7 +81,7 @@ var options = map[string]option{
 	"auto_auth.sink.config.mode":  {`0600`, "{384 }", "{416 }", `01000`},
 	"auto_auth.sink.config.owner": {`1000`, "1000", "", `true`}, "auto_auth.sink.config.group": {`"app"`, "app", "", `-1`},
 
-	"listener.type": textual(""), "listener.address": textual("127.0.0.1:8200"), "listener.auto_auth": textual(""), "listener.role": word("metrics_only", "default"),
+	"listener.type": textual(""), "listener.address": textual("127.0.0.1:8200"), "listener.auto_auth": textual(""), "listener.role": word("admin", "default"),
 	"listener.require_request_header": truth("false"), "listener.agent_api": block(), "listener.proxy_api": block(), "listener.tls_disable": truth("false"),
 	"listener.tls_cert_file": textual(""), "listener.tls_key_file": textual(""), "listener.http_read_header_timeout": period("10s"),
 	"listener.http_read_timeout": period("30s"), "listener.http_write_timeout": period("0s"), "listener.http_idle_timeout": period("5m0s"),
@@ -99,6 +99,7 @@ var options = map[string]option{
 	"listener.rule.action": word("allow", ""), "listener.rule.users": accountList(), "listener.rule.groups": accountList(),
 	"listener.rule.client_cn": listed(), "listener.rule.client_san": listed(),
 	"listener.socket_mode": {`"0660"`, "{432 }", "{0 }", `"rw"`}, "listener.socket_user": textual(""), "listener.socket_group": textual(""),
+	"listener.agent_api.enable_status": truth("false"), "listener.proxy_api.enable_status": truth("false"), "admin_socket": textual(""),
 	"listener.agent_api.enable_quit": truth("false"), "listener.agent_api.enable_reauth": truth("false"),
 	"listener.proxy_api.enable_quit": truth("false"), "listener.proxy_api.enable_reauth": truth("false"),
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
+	"net"
 	"runtime"
 	"time"
 
@@ -61,21 +61,31 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	admin, err := p.openAdmin(ctx)
+	if err != nil {
+		closeAll(sockets)
+		return err
+	}
 	if cfg.PIDFile != "" {
 		remove, err := writePID(cfg.PIDFile)
 		if err != nil {
-			closeAll(sockets)
+			closeAll(append(sockets, admin...))
 			return err
 		}
 		defer remove()
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	exit := p.watch(ctx)
-	r := p.newReloads(o, sockets, stop)
+	r := p.newReloads(o, sockets, admin, stop)
 	for i, ln := range sockets {
 		s := settings(cfg.Listeners[i])
 		s.Grace = p.drain
-		g.Go(func() error { return listener.Serve(ctx, ln, &r.doors[i], s, p.drain(), o.Log) })
+		g.Go(func() error { return listener.Serve(ctx, ln, &r.doors[i], s, p.drain(), p.log) })
+	}
+	for _, ln := range admin {
+		g.Go(func() error {
+			return listener.Serve(ctx, ln, &r.adminDoor, p.adminSettings(ln.Addr().String()), p.drain(), p.log)
+		})
 	}
 	g.Go(func() error { r.run(ctx, o.Reload); return nil })
 	g.Go(func() error { return p.upstream.Run(ctx) })
@@ -105,7 +115,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil && !errors.Is(err, errDone) {
 		return err
 	}
-	o.Log.Info("stopped")
+	p.log.Info("stopped")
 	return nil
 }
 
@@ -175,14 +185,7 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 		log = log.With("login", resumed)
 	}
 	for i, ln := range sockets {
-		scheme := "https://"
-		switch {
-		case p.cfg.Listeners[i].Type == "unix":
-			scheme = "unix://"
-		case p.cfg.Listeners[i].TLSDisable:
-			scheme = "http://"
-		}
-		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())
+		started.Listeners = append(started.Listeners, urlOf(p.cfg.Listeners[i], ln.Addr()))
 	}
 	log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
 	p.notify.Started(statusLine(started))
@@ -192,11 +195,23 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 	return nil
 }
 
-// handler is the router of one listener.
-func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) http.Handler {
+// urlOf is where clients find a listener.
+func urlOf(l config.Listener, at net.Addr) string {
+	scheme := "https://"
+	switch {
+	case l.Type == "unix":
+		scheme = "unix://"
+	case l.TLSDisable:
+		scheme = "http://"
+	}
+	return scheme + at.String()
+}
+
+// routes are what the router of one listener is made of.
+func (p *parts) routes(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) (router.Parts, router.Options) {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied,
+		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied, Inside: inside{p},
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}
@@ -206,11 +221,16 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 	if one := p.logins.of(l.AutoAuth); one != nil { // a nil *Manager in an interface would not be nil
 		routes.Tokens, routes.Reauth = one.manager, one.manager.Reauth
 	}
-	return router.New(routes, router.Options{
-		MetricsOnly:          l.MetricsOnly,
+	if l.Role == config.RoleAdmin && l.AutoAuth == "" && len(p.logins) > 0 {
+		routes.Reauth = p.logins.reauth
+	}
+	return routes, router.Options{
+		MetricsOnly:          l.Role == config.RoleMetricsOnly,
 		RequireRequestHeader: l.RequireRequestHeader,
 		EnableQuit:           l.EnableQuit,
 		EnableReauth:         l.EnableReauth,
+		EnableStatus:         l.EnableStatus,
+		Admin:                l.Role == config.RoleAdmin,
 		CacheOff:             cfg.Cache == nil,
 		MaxRequestSize:       l.MaxRequestSize,
 		MaxConcurrent:        l.MaxConcurrent,
@@ -218,7 +238,7 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 		TokenUse:             tokenUse[cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
 		Rights:               rights,
-	})
+	}
 }
 
 // place is what an error about a stanza begins with; nothing when there is no file.

@@ -21,7 +21,11 @@ import (
 	"leasehold/internal/vaulttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	os.Setenv("XDG_RUNTIME_DIR", "/nonexistent") // no place for an admin socket, which tests would share
+	os.Unsetenv("RUNTIME_DIRECTORY")
+	goleak.VerifyTestMain(m)
+}
 
 // running is a daemon in front of a scripted Vault.
 type running struct {

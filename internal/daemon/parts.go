@@ -33,7 +33,12 @@ type parts struct {
 	ready func(Started)
 
 	started time.Time
+	version string
 	notify  *notifier
+	ring    *telemetry.Ring
+	hasher  *vault.Hasher // of what is told about accessors and leases
+	open    atomic.Pointer[[]openListener]
+	reload  atomic.Pointer[reloaded] // the last; nil before the first
 
 	bound    time.Time                 // when the listeners were; set before they serve
 	stopping atomic.Pointer[time.Time] // since when the stop is under way; nil before
@@ -61,7 +66,10 @@ type parts struct {
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
+	ring := telemetry.NewRing(o.Log.Handler())
+	o.Log = slog.New(ring)
 	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
+	p.version, p.ring, p.hasher = o.Version, ring, vault.NewHasher()
 	p.pulse = newPulse(p.works, p.started)
 	if err := p.build(o); err != nil {
 		p.close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -34,21 +35,34 @@ type reloads struct {
 	logs    logs
 	sockets []*listener.Socket // of the listeners, in their order
 	doors   []door             // likewise
-	stop    func()
+	admin   []*listener.Socket // the admin socket, or none
+
+	adminDoor door
+	stop      func()
 }
 
-func (p *parts) newReloads(o Options, sockets []*listener.Socket, stop func()) *reloads {
-	r := &reloads{parts: p, version: o.Version, load: o.Load, logs: o.Logs, sockets: sockets, doors: make([]door, len(sockets)), stop: stop}
+func (p *parts) newReloads(o Options, sockets, admin []*listener.Socket, stop func()) *reloads {
+	r := &reloads{parts: p, version: o.Version, load: o.Load, logs: o.Logs, sockets: sockets, admin: admin, doors: make([]door, len(sockets)), stop: stop}
 	r.route(p.cfg, p.rights)
 	return r
 }
 
 // route gives every listener the router that cfg describes. Requests under way end in the one that they began in.
 func (r *reloads) route(cfg *config.Config, rights []router.Rights) {
-	for i := range r.doors {
-		h := r.handler(cfg, cfg.Listeners[i], rights[i], r.stop)
-		r.doors[i].routes.Store(&h)
+	var open []openListener
+	hang := func(d *door, l config.Listener, rights router.Rights, at net.Addr) {
+		routes, options := r.routes(cfg, l, rights, r.stop)
+		h := http.Handler(router.New(routes, options))
+		d.routes.Store(&h)
+		open = append(open, openListener{url: urlOf(l, at), listener: l, rights: !rights.IsZero(), judge: router.NewJudge(routes, options)})
 	}
+	for i := range r.doors {
+		hang(&r.doors[i], cfg.Listeners[i], rights[i], r.sockets[i].Addr())
+	}
+	for _, ln := range r.admin {
+		hang(&r.adminDoor, adminListener(ln.Addr().String()), router.Rights{}, ln.Addr())
+	}
+	r.open.Store(&open)
 }
 
 // run reloads whenever asked, until ctx ends.
@@ -95,6 +109,7 @@ func (r *reloads) once() {
 	}
 	changed, waiting := r.tell(config.Diff(now, next))
 	r.meters.Reloaded(true, time.Now())
+	r.note(nil, config.Diff(now, next))
 	log := r.log.With(slog.Int("changed", changed), slog.Int("files_read", read), slog.Int("need_restart", waiting), slog.Duration("took", time.Since(began)))
 	if changed+read == 0 {
 		log.Info("reloaded: nothing has changed")
@@ -127,6 +142,7 @@ func (r *reloads) refuse(err error, began time.Time) {
 		r.log.Error("configuration", slog.String("problem", err.Error()))
 	}
 	r.meters.Reloaded(false, time.Time{})
+	r.note(err, nil)
 	r.log.Error("not reloaded: nothing has changed; mend what is named above and send SIGHUP again", slog.Duration("took", time.Since(began)))
 }
 

@@ -104,6 +104,7 @@ var verdicts = map[string]bool{
 	"listener.require_request_header":             live,
 	"listener.enable_quit":                        live,
 	"listener.enable_reauth":                      live,
+	"listener.enable_status":                      live,
 	"listener.http_read_header_timeout":           restart, // net/http takes timeouts and max_header_size once
 	"listener.http_read_timeout":                  restart,
 	"listener.http_write_timeout":                 restart,
@@ -113,6 +114,7 @@ var verdicts = map[string]bool{
 	"listener.max_header_size":                    restart,
 	"listener.max_concurrent_requests":            live,
 
+	"admin_socket":     restart,
 	"pid_file":         restart,
 	"log_level":        live,
 	"log_format":       restart,

@@ -58,6 +58,8 @@ type Index struct {
 
 	ledger ledger // what is not in the journal yet
 
+	looks sync.Mutex // one look at all entries at a time; taken before mu
+
 	epoch atomic.Uint64 // counts evictions that may reach answers still under way
 	wake  chan struct{} // nudges the clock: an earlier alarm was set
 	shard [shards]shard

@@ -73,8 +73,8 @@ type accessRule struct {
 	deny    bool
 }
 
-// guardRights returns the middleware for Rights that are not zero.
-func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
+// newGate compiles Rights that are not zero.
+func (rt *router) newGate(rights Rights) *gate {
 	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: make([]line, kindRule+len(rights.Rules))}
 	g.asks = g.callers
 	for i := range g.lines {
@@ -89,6 +89,12 @@ func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
 		g.asks.certs = g.asks.certs || rule.callers.certs
 		g.rules = append(g.rules, rule)
 	}
+	return g
+}
+
+// guardRights returns the middleware for Rights that are not zero.
+func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
+	g := rt.newGate(rights)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := rt.callerOf(r)
@@ -108,7 +114,7 @@ const (
 	textDefault = "no rule of this listener of Leasehold allows this; its rules and default_action decide"
 )
 
-// judge returns the zero denial for what is allowed. It does not allocate then.
+// judge returns a denial without a text for what is allowed, with the rule that does. It does not allocate then.
 func (g *gate) judge(r *http.Request, c Caller) denial {
 	if !c.known(g.asks) {
 		return denial{text: textUnknown, kind: kindUnknown}
@@ -145,7 +151,7 @@ func (g *gate) judge(r *http.Request, c Caller) denial {
 		if rule.deny {
 			return denial{text: "rule " + strconv.Itoa(i+1) + " of this listener of Leasehold denies this", kind: kindRule + i, rule: i + 1, path: r.URL.Path}
 		}
-		return denial{}
+		return denial{rule: i + 1}
 	}
 	if !g.deny || own && machines(path) {
 		return denial{}

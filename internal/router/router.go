@@ -45,6 +45,8 @@ type Options struct {
 	RequireRequestHeader bool               // refuse what lacks X-Vault-Request: true, our own endpoints included
 	EnableQuit           bool               // serve quit
 	EnableReauth         bool               // serve reauth, if there is Parts.Reauth
+	EnableStatus         bool               // serve status, leases and explain, if there is Parts.Inside
+	Admin                bool               // serve our own endpoints, all of them, and nothing of Vault
 	CacheOff             bool               // cache-clear answers without doing anything
 	MaxRequestSize       int64              // bytes of a request's body; 0 or less means no limit
 	MaxConcurrent        int                // requests for Vault at one time; 0 or less means no limit
@@ -68,6 +70,7 @@ type Parts struct {
 	Reauth  func(context.Context) error                  // logs in now, and returns how that went; nil without auto-auth
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
+	Inside  insider                                      // nil where nothing may be looked at
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
 	Log     *slog.Logger
 }
@@ -80,8 +83,16 @@ type router struct {
 
 // New returns the handler of one listener: a *chi.Mux, whose routes a test holds against the API's description.
 func New(p Parts, opt Options) *chi.Mux {
+	_, m := build(p, opt)
+	return m
+}
+
+func build(p Parts, opt Options) (*router, *chi.Mux) {
 	if opt.TokenWait == 0 {
 		opt.TokenWait = 5 * time.Second
+	}
+	if opt.Admin {
+		opt.EnableQuit, opt.EnableReauth, opt.EnableStatus = true, true, true
 	}
 	rt := &router{Parts: p, opt: opt, allow: map[string]string{}}
 	m := chi.NewMux()
@@ -102,10 +113,16 @@ func New(p Parts, opt Options) *chi.Mux {
 		if opt.EnableReauth && rt.Reauth != nil {
 			rt.own(m, app+"reauth", rt.guarded(rt.reauth), http.MethodPost)
 		}
+		if opt.EnableStatus && rt.Inside != nil {
+			rt.lookInside(m, app)
+		}
 	}
 	rest := rt.guarded(rt.bounded(rt.toVault))
 	if opt.MetricsOnly {
 		rest = http.NotFound
+	}
+	if opt.Admin {
+		rest = rt.unknown
 	}
 	catchAll := func(w http.ResponseWriter, r *http.Request) {
 		if isOurs(r.URL.Path) {
@@ -118,7 +135,7 @@ func New(p Parts, opt Options) *chi.Mux {
 	// ("OPTIONS *"), and methods (LIST). This is no route "/*", because chi makes path values for one, which costs every hit two allocations.
 	m.NotFound(catchAll)
 	m.MethodNotAllowed(catchAll)
-	return m
+	return rt, m
 }
 
 func (rt *router) own(m *chi.Mux, path string, h http.Handler, methods ...string) {
@@ -184,15 +201,12 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 }
 
 func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		// Leasehold is a proxy for Vault only, and what echoes a request would show the token that we lend it.
+	if unserved(r.Method) {
 		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods")
 		return
 	}
 	id, err := rt.identify(r)
-	if rt.opt.PrependNamespace != "" {
-		r = withNamespace(r, rt.opt.PrependNamespace.Join(vault.CanonicalNamespace(r.Header.Get(namespaceHeader))))
-	}
+	r = rt.onward(r)
 	if err == nil {
 		err = rt.Answer.Answer(w, r, id)
 	}

@@ -149,7 +149,7 @@ func (c *Client) attempt(r *http.Request, t string, through func(*pools) http.Ro
 			return nil, err
 		}
 		resp, err := through(at.pools.Load()).RoundTrip(at.aim(r, t, nil))
-		if c.nodes.report(at, c.outcomeOf(r, t, resp, err)) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
+		if c.nodes.report(at, c.outcomeOf(r, t, resp, err), err) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
 			return resp, err
 		}
 		discard(resp)

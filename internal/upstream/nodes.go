@@ -61,6 +61,7 @@ type nodes struct {
 
 	mu       sync.Mutex
 	standing []standing // of list
+	history  []history  // likewise
 	failures int        // connections, one after the other
 	since    time.Time  // the first of them
 	outlook  outlook
@@ -73,7 +74,9 @@ type standing struct {
 }
 
 func newNodes(list []*node, log *slog.Logger) *nodes {
-	ns := &nodes{list: list, log: log, lost: make(chan struct{}, 1), standing: make([]standing, len(list)), outlook: newOutlook()}
+	ns := &nodes{
+		list: list, log: log, lost: make(chan struct{}, 1), standing: make([]standing, len(list)), history: newHistory(len(list)), outlook: newOutlook(),
+	}
 	ns.inUse.Store(list[0])
 	ns.calm.Store(true)
 	return ns
@@ -108,8 +111,8 @@ func (ns *nodes) pick() (*node, error) {
 	return ns.inUse.Load(), nil
 }
 
-// report takes in how a try at n went. It returns the node at which the same request should be tried at once, nil when the outcome stands.
-func (ns *nodes) report(n *node, o outcome) *node {
+// report takes in how a try at n went, with its error if there is one. It returns the node at which the same request should be tried at once, nil when the outcome stands.
+func (ns *nodes) report(n *node, o outcome, err error) *node {
 	if o == unclear {
 		return nil
 	}
@@ -123,6 +126,7 @@ func (ns *nodes) report(n *node, o outcome) *node {
 	}
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
+	ns.history[i].failed(o, err)
 	switch o {
 	case answered:
 		ns.failures = 0
@@ -198,6 +202,7 @@ func (ns *nodes) checked(i int, found level) {
 
 // choose puts the best node to use: of those that can answer equally well, the preferred one. Callers hold mu.
 func (ns *nodes) choose() {
+	ns.remember()
 	best, calm := 0, ns.failures == 0
 	for i, s := range ns.standing {
 		if s.level < ns.standing[best].level {

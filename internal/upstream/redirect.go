@@ -39,7 +39,7 @@ func (x *exchange) once(r *http.Request) (*http.Response, error) {
 	}
 	for hops, moves := 0, 0; ; {
 		resp, err := at.pools.Load().proxying.RoundTrip(at.aim(r, x.target, x.parsed))
-		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err))
+		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err), err)
 		switch {
 		case err != nil && x.stale < maxStale && staleConnection(err):
 			x.stale++

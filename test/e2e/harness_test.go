@@ -22,6 +22,9 @@ import (
 // patience bounds each wait for the binary. It is long because machines are slow: no test passes or fails by it alone.
 const patience = 15 * time.Second
 
+// noAdmin leaves no place for an admin socket, which tests that run side by side would share.
+const noAdmin = "XDG_RUNTIME_DIR=/nonexistent"
+
 // proxy is one run of the binary.
 type proxy struct {
 	URLs []string // the tcp listeners' addresses in the order of the log, each as "http://127.0.0.1:port"
@@ -69,7 +72,7 @@ func start(t *testing.T, args []string, opts ...option) *proxy {
 	p := &proxy{log: &output{}, exited: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1", "VAULT_LOG_FORMAT=logfmt"}
+	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), noAdmin, "GORACE=halt_on_error=1", "VAULT_LOG_FORMAT=logfmt"}
 	for _, o := range opts {
 		o(t, p.cmd)
 	}
