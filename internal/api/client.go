@@ -106,17 +106,25 @@ func (c *Client) Ready(ctx context.Context, require ...string) (r Readiness, err
 	if len(require) > 0 {
 		q.Set("require", strings.Join(require, ","))
 	}
-	err = c.exchange(ctx, http.MethodGet, "readyz?"+q.Encode(), nil, func(resp *http.Response, body []byte) error {
-		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
-			return failure(resp, body)
-		}
-		return decode(body, &r)
-	})
+	err = c.health(ctx, "readyz?"+q.Encode(), &r)
 	return r, err
 }
 
-// Live asks livez. It returns nil when the daemon is alive, and an *Error with the status 503 when it says itself that it is not.
-func (c *Client) Live(ctx context.Context) error { return c.get(ctx, "livez", nil, nil) }
+// health reads the answer of an endpoint whose 503 is one like its 200.
+func (c *Client) health(ctx context.Context, endpoint string, into any) error {
+	return c.exchange(ctx, http.MethodGet, endpoint, nil, func(resp *http.Response, body []byte) error {
+		if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+			return failure(resp, body)
+		}
+		return decode(body, into)
+	})
+}
+
+// Live asks livez. That the daemon is not alive is no error, as long as it says so itself.
+func (c *Client) Live(ctx context.Context) (l Liveness, err error) {
+	err = c.health(ctx, "livez", &l)
+	return l, err
+}
 
 // Clear forgets entries, and returns how many.
 func (c *Client) Clear(ctx context.Context, q Clear) (gone int, err error) {

@@ -133,8 +133,9 @@ func TestAnswersThatAreErrors(t *testing.T) {
 	if err != nil || r.Ready || len(r.Parts) != 1 {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if err := newClient(t, api.Options{Address: s.URL}).Live(t.Context()); !errors.As(err, &said) || said.Status != http.StatusServiceUnavailable {
-		t.Errorf("got %v", err)
+	s, _ = serve(t, httptest.NewServer, http.StatusServiceUnavailable, `{"alive":false,"reason":"it hangs"}`)
+	if l, err := newClient(t, api.Options{Address: s.URL}).Live(t.Context()); err != nil || l.Alive || l.Reason != "it hangs" {
+		t.Errorf("got %+v, %v", l, err)
 	}
 	s, _ = serve(t, httptest.NewServer, http.StatusOK, "<html>")
 	if _, err = newClient(t, api.Options{Address: s.URL}).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "not Leasehold's") {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -105,9 +106,11 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
 	g.Go(func() error { p.dump(ctx, o.Dumps); return nil })
-	g.Go(func() error { p.notify.feed(ctx, func() { p.works(ctx, sockets) }); return nil })
+	g.Go(func() error { p.notify.feed(ctx, func() error { return p.watched(ctx, sockets) }); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
+		now := time.Now()
+		p.stopping.Store(&now)
 		p.notify.Stopping()
 		return nil
 	})
@@ -166,6 +169,7 @@ func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err err
 		closeAll(sockets)
 		return nil, errors.Join(failed...)
 	}
+	p.bound = time.Now()
 	if left := inherited.Unused(); left != "" {
 		p.log.Warn("systemd has handed over sockets that no listener uses; give a listener their address, or systemd_socket", slog.String("sockets", left))
 	}
@@ -211,7 +215,7 @@ func urlOf(l config.Listener, at net.Addr) string {
 func (p *parts) routes(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) (router.Parts, router.Options) {
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
+		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
 		Tracer: p.tracer(), Inside: inside{p},
 	}
 	if p.needsVault() { // a login may be making the cache just now

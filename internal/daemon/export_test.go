@@ -9,7 +9,7 @@ import (
 var Verdicts = verdicts
 
 // FeedWatchdog feeds the watchdog of the environment with a check of a test's own.
-func FeedWatchdog(ctx context.Context, log *slog.Logger, works func()) {
+func FeedWatchdog(ctx context.Context, log *slog.Logger, works func() error) {
 	newNotifier(log).feed(ctx, works)
 }
 

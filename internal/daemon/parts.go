@@ -43,6 +43,10 @@ type parts struct {
 	open    atomic.Pointer[[]openListener]
 	reload  atomic.Pointer[reloaded] // the last; nil before the first
 
+	bound    time.Time                 // when the listeners were; set before they serve
+	stopping atomic.Pointer[time.Time] // since when the stop is under way; nil before
+	pulse    *pulse
+
 	vaultSettings upstream.Settings
 	upstream      *upstream.Client
 	journal       journal // without a store when the cache is in memory only
@@ -54,6 +58,8 @@ type parts struct {
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
+	fileOpened    time.Time        // when the state file was opened, or given up; likewise
+	fileTrouble   error            // why it was given up; nil when that was asked for; likewise
 	logins        logins
 	built         atomic.Bool     // all parts are there
 	rights        []router.Rights // of each listener, until a reload
@@ -73,6 +79,7 @@ func build(cfg *config.Config, o Options) (*parts, error) {
 	p.folding = telemetry.Fold(o.Log.Handler())
 	p.failures = slog.New(p.folding)
 	p.version, p.ring, p.hasher = o.Version, ring, vault.NewHasher()
+	p.pulse = newPulse(p.works, p.started)
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err

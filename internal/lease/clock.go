@@ -43,6 +43,7 @@ type Clock struct {
 	log   *slog.Logger
 	opt   ClockOptions
 	limit *rate.Limiter
+	pulse *pulse
 }
 
 // NewClock returns a clock for index that renews through client.
@@ -59,7 +60,7 @@ func NewClock(index *Index, client renewClient, log *slog.Logger, o ClockOptions
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Clock{index: index, vault: client, log: log, opt: o, limit: rate.NewLimiter(rate.Inf, 1)}
+	c := &Clock{index: index, vault: client, log: log, opt: o, limit: rate.NewLimiter(rate.Inf, 1), pulse: newPulse()}
 	c.SetRenewRate(o.RenewRate)
 	return c
 }
@@ -124,11 +125,16 @@ func (c *Clock) dispatch(ctx context.Context, due chan<- task) {
 		}
 		wall, ticks = now, time.Now()
 		t, wait := c.index.next(now)
+		waiting := c.index.waiting()
+		if t.entry != nil {
+			waiting++ // it is not sent yet
+		}
+		c.pulse.look(waiting)
 		if t.entry == nil {
 			idle(ctx, min(wait, maxWait), c.index.wake)
 			continue
 		}
-		if !t.refresh && c.limit.Wait(ctx) != nil {
+		if !t.refresh && c.pace(ctx) != nil {
 			return
 		}
 		select {
@@ -136,6 +142,13 @@ func (c *Clock) dispatch(ctx context.Context, due chan<- task) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// pace waits for the renew rate.
+func (c *Clock) pace(ctx context.Context) error {
+	c.pulse.paced.Store(true)
+	defer c.pulse.paced.Store(false)
+	return c.limit.Wait(ctx)
 }
 
 // maxSkew is what a clock may be corrected by without a word.

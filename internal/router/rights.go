@@ -147,7 +147,7 @@ func (g *gate) judge(r *http.Request, c Caller) denial {
 }
 
 // machines tells our endpoints that probes and scrapers ask, and that have no secret: only a rule that names them, or the lists of callers, closes them.
-func machines(path string) bool { return path == "metrics" || path == "readyz" }
+func machines(path string) bool { return path == "metrics" || path == "readyz" || path == "livez" }
 
 func (r *accessRule) covers(method string) bool {
 	if len(r.methods) == 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"go.opentelemetry.io/otel/trace"
 
+	"leasehold/internal/api"
 	"leasehold/internal/vault"
 )
 
@@ -41,7 +42,7 @@ const (
 
 // Options are those of one listener.
 type Options struct {
-	MetricsOnly          bool               // serve metrics and readyz, and nothing else
+	MetricsOnly          bool               // serve metrics, readyz and livez, and nothing else
 	RequireRequestHeader bool               // refuse what lacks X-Vault-Request: true, our own endpoints included
 	EnableQuit           bool               // serve quit
 	EnableReauth         bool               // serve reauth, if there is Parts.Reauth
@@ -65,7 +66,8 @@ type Parts struct {
 	Tokens  tokens // nil without auto-auth
 	Vault   string // Vault's address, for the errors that clients read
 	Metrics http.Handler
-	Ready   func() Readiness                             // asked for each readyz
+	Ready   func() api.Readiness                         // asked for each readyz
+	Live    func(context.Context) api.Liveness           // asked for each livez
 	Quit    func()                                       // begins an orderly stop; harmless when called again
 	Reauth  func(context.Context) error                  // logs in now, and returns how that went; nil without auto-auth
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
@@ -116,6 +118,7 @@ func build(p Parts, opt Options) (*router, *chi.Mux) {
 	for _, app := range [...]string{"/agent/v1/", "/proxy/v1/"} {
 		rt.own(m, app+"metrics", rt.Metrics, http.MethodGet)
 		rt.own(m, app+"readyz", http.HandlerFunc(rt.tellReady), http.MethodGet)
+		rt.own(m, app+"livez", http.HandlerFunc(rt.tellLive), http.MethodGet)
 		if opt.MetricsOnly {
 			continue
 		}
@@ -170,7 +173,7 @@ func isOurs(path string) bool {
 
 const textHeader = `missing "X-Vault-Request" header`
 
-// guarded applies what protects every endpoint but metrics and readyz, which tell nothing that could be misused and are asked by machines.
+// guarded applies what protects every endpoint but metrics, readyz and livez, which tell nothing that could be misused and are asked by machines.
 func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if rt.opt.RequireRequestHeader {

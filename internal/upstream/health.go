@@ -37,6 +37,8 @@ func (c *Client) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-c.nodes.outlook.asked:
+			c.check(ctx)
 		case <-c.nodes.lost:
 			probes = time.Tick(probeEvery)
 		case <-probes:
@@ -62,6 +64,7 @@ func (c *Client) check(ctx context.Context) {
 		})
 	}
 	all.Wait()
+	c.nodes.tellWaiting()
 }
 
 // health asks Vault what it thinks of itself. Its health endpoint says 429 of a standby, 472 of a disaster recovery secondary, 473 of a performance

@@ -64,6 +64,7 @@ type nodes struct {
 	history  []history  // likewise
 	failures int        // connections, one after the other
 	since    time.Time  // the first of them
+	outlook  outlook
 }
 
 // standing is what is known of a node.
@@ -73,7 +74,9 @@ type standing struct {
 }
 
 func newNodes(list []*node, log *slog.Logger) *nodes {
-	ns := &nodes{list: list, log: log, lost: make(chan struct{}, 1), standing: make([]standing, len(list)), history: newHistory(len(list))}
+	ns := &nodes{
+		list: list, log: log, lost: make(chan struct{}, 1), standing: make([]standing, len(list)), history: newHistory(len(list)), outlook: newOutlook(),
+	}
 	ns.inUse.Store(list[0])
 	ns.calm.Store(true)
 	return ns
@@ -110,7 +113,11 @@ func (ns *nodes) pick() (*node, error) {
 
 // report takes in how a try at n went, with its error if there is one. It returns the node at which the same request should be tried at once, nil when the outcome stands.
 func (ns *nodes) report(n *node, o outcome, err error) *node {
-	if o == unclear || ns.calm.Load() && (o == answered || o == alive) {
+	if o == unclear {
+		return nil
+	}
+	first := o != alive && ns.outlook.hear() // a sealed Vault is alive
+	if ns.calm.Load() && !first && (o == answered || o == alive) {
 		return nil
 	}
 	i := slices.Index(ns.list, n)
@@ -166,6 +173,7 @@ func (s standing) reachable() bool { return s.level != away }
 
 // checked takes in what a check of node i has found: steady, unable or away.
 func (ns *nodes) checked(i int, found level) {
+	ns.outlook.hear()
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	s := &ns.standing[i]
@@ -203,6 +211,7 @@ func (ns *nodes) choose() {
 		calm = calm && s.level == steady
 	}
 	ns.calm.Store(calm)
+	ns.outlook.turn(ns.standing[best].level)
 	n, old := ns.list[best], ns.inUse.Load()
 	if n == old {
 		return
@@ -221,7 +230,7 @@ func (c *Client) outcomeOf(r *http.Request, t string, resp *http.Response, err e
 	switch {
 	case err == nil && healthEndpoint(t):
 		return alive
-	case err == nil && len(c.nodes.list) > 1 && saysSealed(resp):
+	case err == nil && saysSealed(resp):
 		return sealed
 	case err == nil:
 		return answered

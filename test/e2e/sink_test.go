@@ -102,7 +102,7 @@ func TestSinkThatMayNotWrap(t *testing.T) {
 	r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read", "sys/wrapping/wrap: deny"))
 	p := startProxy(t, withSinks(shared, r, sinkStanza(path, `wrap_ttl = "5m"`)))
 	p.waitLog(t, "let the token's policies update sys/wrapping/wrap")
-	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.State, "permission denied") {
+	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.Reason, "permission denied") {
 		t.Errorf("readyz = %d, %+v", status, part)
 	}
 	p.lease(t, "/v1/leaser/creds/no-wrapping?ttl=600")
@@ -263,7 +263,7 @@ func TestSinkWaitsForItsClient(t *testing.T) {
 	r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read"))
 	p := startProxy(t, withSinks(shared, r, sinkStanza(path, `dh_type = "curve25519"`, fmt.Sprintf("dh_path = %q", public))))
 	p.waitLog(t, "public key is missing")
-	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.State, "public key is missing") {
+	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.Reason, "public key is missing") {
 		t.Errorf("readyz = %d, %+v", status, part)
 	}
 	if printed := leasehold(t, 0, "sink", "keygen", "-private", private, "-public", public); printed.out+printed.err != "" {
