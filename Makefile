@@ -8,8 +8,9 @@ BENCH_SECONDS ?= 5
 TARGETS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # The e2e tests wait more than they work, so more of them run at once than there are cores. They run a binary that go test
-# cannot see: -count=1 keeps it from answering out of its cache.
-E2E := go test -count=1 -parallel=8 ./...
+# cannot see: -count=1 keeps it from answering out of its cache. With the race detector on a busy machine they take longer
+# than the ten minutes that go test allows by itself.
+E2E := go test -count=1 -parallel=8 -timeout=40m ./...
 
 # The linter is a tool of a module of its own, so that none of its requirements reaches the product's go.mod.
 LINT := golangci-lint run --max-same-issues=0 --max-issues-per-linter=0
