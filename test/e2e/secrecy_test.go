@@ -43,15 +43,15 @@ func TestAllThatIsToldHoldsNoSecret(t *testing.T) {
 	p.waitLog(t, "level=DEBUG msg=renewed") // nothing is told at trace level alone
 	p.stop(t)
 	for place, has := range map[string]bool{
-		"an access log":        strings.Contains(readFile(t, p.told.access), "/v1/leaser/creds/all-told"),
-		"spans":                len(p.told.collector.find("GET lease", "")) > 1,
-		"exported metrics":     p.told.collector.metrics > 0 && strings.Contains(p.told.collector.got(), "leasehold.cache.entries"),
-		"metrics":              bytes.Contains(p.told.metrics, []byte("leasehold_cache_entries ")) && bytes.Contains(p.told.metrics, []byte(`"Gauges"`)),
-		"leases":               bytes.Contains(p.told.answers, []byte(`"leaser/creds/all-told"`)),
-		"a status":             bytes.Contains(p.told.answers, []byte(`"auto_auth"`)),
-		"an explanation":       bytes.Contains(p.told.answers, []byte("explain?path=%2Fv1%2Fleaser%2Fcreds%2Fall-told")),
-		"a state file":         len(p.told.stateFiles()) > 0,
-		"secrets":              len(find(string(p.told.answers), accessor)) > 0, // which stand there, and only there
+		"an access log":    strings.Contains(readFile(t, p.told.access), "/v1/leaser/creds/all-told"),
+		"spans":            len(p.told.collector.find("GET lease", "")) > 1,
+		"exported metrics": p.told.collector.metrics > 0 && strings.Contains(p.told.collector.got(), "leasehold.cache.entries"),
+		"metrics":          bytes.Contains(p.told.metrics, []byte("leasehold_cache_entries ")) && bytes.Contains(p.told.metrics, []byte(`"Gauges"`)),
+		"leases":           bytes.Contains(p.told.answers, []byte(`"leaser/creds/all-told"`)),
+		"a status":         bytes.Contains(p.told.answers, []byte(`"auto_auth"`)),
+		"an explanation":   bytes.Contains(p.told.answers, []byte("explain?path=%2Fv1%2Fleaser%2Fcreds%2Fall-told")),
+		"a state file":     len(p.told.stateFiles()) > 0,
+		"secrets":          len(find(string(p.told.answers), accessor)) > 0, // which stand there, and only there
 	} {
 		if !has {
 			t.Errorf("there is nothing to search: no %s\n%s%s", place, p.told.metrics, p.told.answers)
