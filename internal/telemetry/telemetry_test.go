@@ -39,7 +39,7 @@ func sources() telemetry.Sources {
 			}
 		},
 		Logins: func() []telemetry.Login {
-			return []telemetry.Login{{Name: "a", State: "held", Left: 8 * time.Second, Next: 9 * time.Second}, {State: "logging_in", Left: -1, Next: -1}}
+			return []telemetry.Login{{Name: "a", State: "held", Left: 8 * time.Second, Next: 9 * time.Second, SinkWrites: 10, SinkFailures: 20}, {State: "logging_in", Left: -1, Next: -1}}
 		},
 		Nodes: func() ([]telemetry.Node, bool) {
 			return []telemetry.Node{{Host: "vault-0:8200", Up: true}, {Host: "vault-1:8200"}}, true
@@ -154,6 +154,7 @@ func TestSourcesAreAskedAtEachScrape(t *testing.T) {
 
 		`leasehold_token_state{auto_auth="a",state="held"}`: "1", `leasehold_token_state{auto_auth="a",state="renewing"}`: "0",
 		`leasehold_token_state{auto_auth="",state="logging_in"}`: "1", `leasehold_token_state{auto_auth="",state="held"}`: "0",
+		`leasehold_sink_writes{auto_auth="a"}`: "10", `leasehold_sink_failures{auto_auth="a"}`: "20", `leasehold_sink_writes{auto_auth=""}`: "0",
 		`leasehold_token_ttl{auto_auth="a"}`: "8", `leasehold_token_ttl{auto_auth=""}`: "",
 		`leasehold_token_next_renewal{auto_auth="a"}`: "9", `leasehold_token_next_renewal{auto_auth=""}`: "",
 
