@@ -64,7 +64,7 @@ func TestAUnixSocketForMetricsOnly(t *testing.T) {
 	p := launch(t, unixStanza(path, `role = "metrics_only"`))
 	p.waitLog(t, "msg=ready")
 	for url, want := range map[string]int{
-		"/proxy/v1/metrics": http.StatusOK, "/agent/v1/metrics": http.StatusOK, "/proxy/v1/readyz": http.StatusOK,
+		"/proxy/v1/metrics": http.StatusOK, "/agent/v1/metrics": http.StatusOK, "/proxy/v1/livez": http.StatusOK, "/proxy/v1/readyz?require=listeners": http.StatusOK,
 		"/v1/sys/health": http.StatusNotFound, "/v1/secret/x": http.StatusNotFound, "/proxy/v1/cache-clear": http.StatusNotFound, "/": http.StatusNotFound,
 	} {
 		if got := statusOver(t, path, url); got != want {
