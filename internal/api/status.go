@@ -95,7 +95,7 @@ type Requests struct {
 // Clock is what renews.
 type Clock struct {
 	NextDue  *time.Time `json:"next_due,omitempty"`
-	Lag      float64    `json:"lag_seconds"` // how long what is due longest has been
+	Lag      float64    `json:"lag_seconds"` // for how long renewals have been waiting without a break
 	Renewals int64      `json:"renewals"`    // that went well
 	Failed   int64      `json:"renewals_failed"`
 }
