@@ -80,6 +80,8 @@ type Cache struct {
 	Misses     int64          `json:"misses"`
 	Full       int64          `json:"full"`   // leases that were not kept for want of room
 	States     map[string]int `json:"states"` // entries by state: every state of a Lease, also where it is 0
+
+	Outcomes map[string]int64 `json:"outcomes"` // requests by what X-Cache said: every word, also where it is 0
 }
 
 // Requests are counts since the start, of all listeners together.

@@ -59,7 +59,7 @@ listener "tcp" {
 	if len(hash) != 16 || line["accessor_hash"] != hash || len(page.Leases) != 1 || page.Leases[0].AccessorHash != hash {
 		t.Errorf("status has %q, the access log %v, leases %+v", hash, line["accessor_hash"], page)
 	}
-	if c := status.Cache; c == nil || c.Entries != 1 || c.Misses != 1 || c.States["fresh"] != 1 || len(c.States) != 4 {
+	if c := status.Cache; c == nil || c.Entries != 1 || c.Misses != 1 || c.States["fresh"] != 1 || len(c.States) != 4 || c.Outcomes["MISS"] != 1 || len(c.Outcomes) != 5 {
 		t.Errorf("the cache is %+v", c)
 	}
 }

@@ -89,6 +89,7 @@ func (p inside) loginStatus(one *login, full bool) api.Login {
 func (p inside) cacheStatus(c *config.Cache, counts telemetry.Counts, held lease.Survey) *api.Cache {
 	s := &api.Cache{MaxEntries: max(c.MaxEntries, 0), MaxBytes: max(c.MaxSize, 0), Hits: counts.Hits, Misses: counts.Misses, Full: counts.Full}
 	s.Entries, s.Bytes, s.Tokens = p.index.Stats()
+	s.Outcomes = p.requests.Outcomes()
 	s.States = map[string]int{
 		string(lease.Fresh): held.Fresh, string(lease.Due): held.Due, string(lease.Failing): held.Failing, string(lease.Ending): held.Ending,
 	}
