@@ -134,6 +134,15 @@ func (p *printer) table(title string, head []string, rows int, row func(i int) [
 	}
 }
 
+// outcomes are those that X-Cache tells clients, in the order of their words.
+func outcomes(of map[string]int64) string {
+	var all []string
+	for _, word := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, fmt.Sprintf("%s %d", word, of[word]))
+	}
+	return strings.Join(all, ", ")
+}
+
 // numbers prints what is counted: a row for each part.
 func (p *printer) numbers(s api.Status, now time.Time) {
 	var rows [][]string
@@ -148,6 +157,7 @@ func (p *printer) numbers(s api.Status, now time.Time) {
 		}
 		rows = append(rows, []string{"cache", held},
 			[]string{"", fmt.Sprintf("%d hits%s, %d misses, %d not kept for want of room", c.Hits, share, c.Misses, c.Full)},
+			[]string{"", outcomes(c.Outcomes)},
 			[]string{"", fmt.Sprintf("%d fresh, %d due, %d failing, %d ending", c.States["fresh"], c.States["due"], c.States["failing"], c.States["ending"])})
 	}
 	next := "none planned"

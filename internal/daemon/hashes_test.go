@@ -1,0 +1,65 @@
+package daemon_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"leasehold/internal/api"
+	"leasehold/internal/config"
+	"leasehold/internal/daemon"
+	"leasehold/internal/vault"
+	"leasehold/internal/vaulttest"
+)
+
+// read reads what one of our own endpoints says.
+func (r running) read(t *testing.T, path string, into any) {
+	t.Helper()
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(httpGet(t, r.url+path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s = %d, %v", path, resp.StatusCode, err)
+	}
+}
+
+func httpGet(t *testing.T, url string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A token has one hash in a run: who sees it in status finds its lines in the access log, and its leases.
+func TestATokenHasOneHash(t *testing.T) {
+	server := vaulttest.NewServer(t)
+	cfg := parse(t, fmt.Sprintf(`vault { address = %q }
+cache {}
+access_log {}
+listener "tcp" {
+  address     = "127.0.0.1:0"
+  tls_disable = true
+  proxy_api { enable_status = true }
+}`, server.URL))
+	cfg.APIProxy.UseAutoAuthToken = config.WhenAbsent
+	out := &lines{}
+	r := run(t, cfg, daemon.Options{Token: vault.NewToken(vaulttest.RootToken), Stdout: out})
+	r.ask(t, "GET", "/v1/leaser/creds/app?ttl=3600")
+	var status api.Status
+	var page api.LeasePage
+	r.read(t, "/proxy/v1/status", &status)
+	r.read(t, "/proxy/v1/leases?accessor="+status.AutoAuth[0].AccessorHash, &page)
+	line := r.end(t, out)[0]
+	hash := status.AutoAuth[0].AccessorHash
+	if len(hash) != 16 || line["accessor_hash"] != hash || len(page.Leases) != 1 || page.Leases[0].AccessorHash != hash {
+		t.Errorf("status has %q, the access log %v, leases %+v", hash, line["accessor_hash"], page)
+	}
+	if c := status.Cache; c == nil || c.Entries != 1 || c.Misses != 1 || c.States["fresh"] != 1 || len(c.States) != 4 || c.Outcomes["MISS"] != 1 || len(c.Outcomes) != 5 {
+		t.Errorf("the cache is %+v", c)
+	}
+}
