@@ -43,11 +43,13 @@ func (w *Witness) watch(core http.Handler) http.Handler {
 			io.Reader
 			io.Closer
 		}{io.TeeReader(r.Body, asked), r.Body}
-		core.ServeHTTP(&witnessed{ResponseWriter: rw, look: func(answer []byte) {
+		answer := &witnessed{ResponseWriter: rw}
+		answer.first = func() {
 			w.body(asked.Bytes(), all)
-			w.body(answer, all)
-		}}, r)
-		w.body(asked.Bytes(), all) // also when there is no body to the answer
+			w.body(answer.so.Bytes(), all)
+		}
+		core.ServeHTTP(answer, r)
+		answer.first() // also when there was no body to the answer, or more than one piece
 	})
 }
 
@@ -80,7 +82,7 @@ func (w *Witness) object(v map[string]any, all bool) {
 	for name, field := range v {
 		switch field := field.(type) {
 		case map[string]any:
-			w.object(field, all && name != "metadata")
+			w.object(field, all && name != "metadata" && name != "wrap_info")
 		case string:
 			w.field(name, field, all)
 		}
@@ -108,16 +110,19 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// witnessed looks at each piece of an answer before it leaves: whoever has read it can rely on the witness having been told.
+// witnessed looks at the first piece of an answer, which mostly is all of it, before it leaves: whoever has read it can rely on the witness having been told.
 type witnessed struct {
 	http.ResponseWriter
-	so   head
-	look func([]byte)
+	so    head
+	first func()
 }
 
 func (w *witnessed) Write(p []byte) (int, error) {
+	begins := w.so.Len() == 0
 	_, _ = w.so.Write(p) // never fails
-	w.look(w.so.Bytes())
+	if begins {
+		w.first()
+	}
 	return w.ResponseWriter.Write(p)
 }
 
