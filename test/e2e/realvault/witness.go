@@ -45,8 +45,12 @@ func (w *Witness) watch(core http.Handler) http.Handler {
 		}{io.TeeReader(r.Body, asked), r.Body}
 		answer := &witnessed{ResponseWriter: rw}
 		answer.first = func() {
-			w.body(asked.Bytes(), all)
-			w.body(answer.so.Bytes(), all)
+			w.object(decoded(asked.Bytes()), all)
+			said := decoded(answer.so.Bytes())
+			w.object(said, false)
+			if data, ok := said["data"].(map[string]any); ok {
+				w.object(data, all)
+			}
 		}
 		core.ServeHTTP(answer, r)
 		answer.first() // also when there was no body to the answer, or more than one piece
@@ -69,20 +73,18 @@ func tell(to func(string), text string) {
 	}
 }
 
-// body looks for secrets in JSON. What is none, or was cut off, holds none that the tests have put there.
-func (w *Witness) body(text []byte, all bool) {
-	var v map[string]any
-	if json.Unmarshal(text, &v) != nil {
-		return
-	}
-	w.object(v, all)
+// decoded reads JSON. What is none, or was cut off, holds no secret that the tests have put there.
+func decoded(text []byte) (v map[string]any) {
+	_ = json.Unmarshal(text, &v)
+	return v
 }
 
+// object looks for secrets among fields; all are, but those of metadata.
 func (w *Witness) object(v map[string]any, all bool) {
 	for name, field := range v {
 		switch field := field.(type) {
 		case map[string]any:
-			w.object(field, all && name != "metadata" && name != "wrap_info")
+			w.object(field, all && name != "metadata")
 		case string:
 			w.field(name, field, all)
 		}
@@ -95,7 +97,7 @@ func (w *Witness) field(name, text string, all bool) {
 		tell(w.Accessor, text)
 	case name == "lease_id":
 		tell(w.LeaseID, text[strings.LastIndexByte(text, '/')+1:])
-	case slices.Contains(secretFields, name), strings.HasPrefix(text, "hvs."), strings.HasPrefix(text, "hvb."), all && name != "request_id":
+	case slices.Contains(secretFields, name), strings.HasPrefix(text, "hvs."), strings.HasPrefix(text, "hvb."), all:
 		tell(w.Secret, text)
 	}
 }
