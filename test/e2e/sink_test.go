@@ -279,7 +279,7 @@ func TestSinkWaitsForItsClient(t *testing.T) {
 		part, status := p.ready(t, "sink file "+path)
 		return status == http.StatusOK && part.Ready
 	})
-	wantLive(t, leasehold(t, 0, "sink", "decrypt", path, "-key="+private).out)
+	wantLive(t, frank(t, 0, "sink", "decrypt", path, "-key="+private).out)
 
 	before := readFile(t, private)
 	wantSentence(t, leasehold(t, 1, "sink", "keygen", "-private", private, "-public", filepath.Join(dir, "another")), private+" exists; ")

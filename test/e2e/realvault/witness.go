@@ -43,11 +43,17 @@ func (w *Witness) watch(core http.Handler) http.Handler {
 			io.Reader
 			io.Closer
 		}{io.TeeReader(r.Body, asked), r.Body}
-		core.ServeHTTP(&witnessed{ResponseWriter: rw, look: func(answer []byte) {
-			w.body(asked.Bytes(), all)
-			w.body(answer, all)
-		}}, r)
-		w.body(asked.Bytes(), all) // also when there is no body to the answer
+		answer := &witnessed{ResponseWriter: rw}
+		answer.first = func() {
+			w.object(decoded(asked.Bytes()), all)
+			said := decoded(answer.so.Bytes())
+			w.object(said, false)
+			if data, ok := said["data"].(map[string]any); ok {
+				w.object(data, all)
+			}
+		}
+		core.ServeHTTP(answer, r)
+		answer.first() // also when there was no body to the answer, or more than one piece
 	})
 }
 
@@ -67,15 +73,13 @@ func tell(to func(string), text string) {
 	}
 }
 
-// body looks for secrets in JSON. What is none, or was cut off, holds none that the tests have put there.
-func (w *Witness) body(text []byte, all bool) {
-	var v map[string]any
-	if json.Unmarshal(text, &v) != nil {
-		return
-	}
-	w.object(v, all)
+// decoded reads JSON. What is none, or was cut off, holds no secret that the tests have put there.
+func decoded(text []byte) (v map[string]any) {
+	_ = json.Unmarshal(text, &v)
+	return v
 }
 
+// object looks for secrets among fields; all are, but those of metadata.
 func (w *Witness) object(v map[string]any, all bool) {
 	for name, field := range v {
 		switch field := field.(type) {
@@ -93,7 +97,7 @@ func (w *Witness) field(name, text string, all bool) {
 		tell(w.Accessor, text)
 	case name == "lease_id":
 		tell(w.LeaseID, text[strings.LastIndexByte(text, '/')+1:])
-	case slices.Contains(secretFields, name), strings.HasPrefix(text, "hvs."), strings.HasPrefix(text, "hvb."), all && name != "request_id":
+	case slices.Contains(secretFields, name), strings.HasPrefix(text, "hvs."), strings.HasPrefix(text, "hvb."), all:
 		tell(w.Secret, text)
 	}
 }
@@ -108,16 +112,19 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// witnessed looks at each piece of an answer before it leaves: whoever has read it can rely on the witness having been told.
+// witnessed looks at the first piece of an answer, which mostly is all of it, before it leaves: whoever has read it can rely on the witness having been told.
 type witnessed struct {
 	http.ResponseWriter
-	so   head
-	look func([]byte)
+	so    head
+	first func()
 }
 
 func (w *witnessed) Write(p []byte) (int, error) {
+	begins := w.so.Len() == 0
 	_, _ = w.so.Write(p) // never fails
-	w.look(w.so.Bytes())
+	if begins {
+		w.first()
+	}
 	return w.ResponseWriter.Write(p)
 }
 
