@@ -79,9 +79,10 @@ func printStatus(out io.Writer, s api.Status, now time.Time) error {
 		}
 		return []string{n.Address, state, ago(n.Since, now), last}
 	})
-	p.table("logins", []string{"NAME", "METHOD", "STATE", "SINCE", "EXPIRES", "NEXT", "FAILURES", "LAST ERROR"}, len(s.AutoAuth), func(i int) []string {
+	p.table("logins", []string{"NAME", "METHOD", "STATE", "SINCE", "TOKEN", "EXPIRES", "NEXT", "FAILURES", "LAST ERROR"}, len(s.AutoAuth), func(i int) []string {
 		l := s.AutoAuth[i]
-		return []string{l.Name, l.Method, l.State, ago(l.Since, now), in(l.Expires, now), strings.TrimSpace(l.Next + " " + in(l.NextAt, now)), fmt.Sprint(l.Failures), l.LastError}
+		next := strings.TrimSpace(l.Next + " " + in(l.NextAt, now))
+		return []string{l.Name, l.Method, l.State, ago(l.Since, now), l.AccessorHash, in(l.Expires, now), next, fmt.Sprint(l.Failures), l.LastError}
 	})
 	var sinks []api.Sink
 	for _, l := range s.AutoAuth {
