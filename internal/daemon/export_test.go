@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"log/slog"
+
+	"leasehold/internal/vault"
 )
 
 // Verdicts say of each key of the configuration whether a reload puts it to use.
@@ -15,3 +17,8 @@ func FeedWatchdog(ctx context.Context, log *slog.Logger, works func() error) {
 
 // AwaitAccepting is what the watchdog waits for at each listener.
 var AwaitAccepting = awaitAccepting
+
+// Details are those of a record of the log as status shows them.
+func Details(of map[string]string, full bool) map[string]string {
+	return inside{&parts{hasher: vault.NewHasher()}}.details(of, full)
+}

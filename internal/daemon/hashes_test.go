@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 
@@ -61,5 +62,26 @@ listener "tcp" {
 	}
 	if c := status.Cache; c == nil || c.Entries != 1 || c.Misses != 1 || c.States["fresh"] != 1 || len(c.States) != 4 || c.Outcomes["MISS"] != 1 || len(c.Outcomes) != 5 {
 		t.Errorf("the cache is %+v", c)
+	}
+}
+
+// Lease ids and accessors of the log are for administrators: some leases may be revoked by whoever knows their ids.
+func TestDetailsOfProblems(t *testing.T) {
+	of := map[string]string{"lease": "db/creds/app/1", "accessor": "acc", "vault.lease": "db/creds/app/2", "path": "db/creds/app", "error": "refused", "in": "30s"}
+	if got := daemon.Details(of, true); !maps.Equal(got, of) {
+		t.Errorf("administrators see %v", got)
+	}
+	got := daemon.Details(of, false)
+	for key, text := range of {
+		switch hidden := key == "lease" || key == "accessor" || key == "vault.lease"; {
+		case hidden && (len(got[key]) != 16 || got[key] == text), !hidden && got[key] != text:
+			t.Errorf("others see %s=%s, of %s", key, got[key], text)
+		}
+	}
+	if len(got) != len(of) || of["lease"] != "db/creds/app/1" {
+		t.Errorf("others see %v; what was kept is now %v", got, of)
+	}
+	if got := daemon.Details(nil, false); len(got) != 0 {
+		t.Errorf("of nothing: %v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"leasehold/internal/api"
@@ -56,8 +57,8 @@ func (p inside) details(of map[string]string, full bool) map[string]string {
 		return of
 	}
 	shown := maps.Clone(of)
-	for _, key := range [...]string{"accessor", "lease"} {
-		if text, ok := shown[key]; ok {
+	for key, text := range of {
+		if last := key[strings.LastIndexByte(key, '.')+1:]; last == "accessor" || last == "lease" {
 			shown[key] = p.hasher.Of(text)
 		}
 	}
