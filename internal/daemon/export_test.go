@@ -3,6 +3,10 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"time"
+
+	"leasehold/internal/api"
+	"leasehold/internal/lease"
 )
 
 // Verdicts say of each key of the configuration whether a reload puts it to use.
@@ -15,3 +19,13 @@ func FeedWatchdog(ctx context.Context, log *slog.Logger, works func() error) {
 
 // AwaitAccepting is what the watchdog waits for at each listener.
 var AwaitAccepting = awaitAccepting
+
+// NewPulse is what livez tells of a process for which works looks whether it does.
+func NewPulse(works func() error, since time.Time) func(context.Context) api.Liveness {
+	return newPulse(works, since).tell
+}
+
+// ClockState is what readyz tells of a clock, or of none yet, in a process that was started then.
+func ClockState(clock *lease.Clock, started time.Time) api.PartState {
+	return (&parts{renews: clock, started: started}).clockState()
+}
