@@ -176,10 +176,10 @@ func TestRound(t *testing.T) {
 	}
 }
 
-// serving is a Leasehold that gives these answers.
-func serving(t *testing.T, status int, answers map[string]any) (address string) {
+// answering is a Leasehold that gives these answers.
+func answering(t *testing.T, status int, answers map[string]any) (address string) {
 	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serving(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		body := answers[strings.TrimPrefix(r.URL.Path, "/proxy/v1/")]
 		if r.URL.Query().Get("after") != "" {
@@ -187,8 +187,6 @@ func serving(t *testing.T, status int, answers map[string]any) (address string) 
 		}
 		_ = json.NewEncoder(w).Encode(body)
 	}))
-	t.Cleanup(s.Close)
-	return s.URL
 }
 
 // asks runs a command against address.
@@ -202,7 +200,7 @@ func asks(t *testing.T, address string, args ...string) (code int, stdout, stder
 // With -json a command prints the answer of its endpoint, in letters that a terminal may have.
 func TestJSONIsTheAnswer(t *testing.T) {
 	answers := map[string]any{"status": aStatus(hostile), "leases": aPage(hostile), "explain": anExplanation(hostile)}
-	address := serving(t, http.StatusOK, answers)
+	address := answering(t, http.StatusOK, answers)
 	for name, args := range map[string][]string{"status": {"status", "-json"}, "leases": {"leases", "-json"}, "explain": {"explain", "-json", "get", "db/creds/app"}} {
 		code, out, errs := asks(t, address, args...)
 		got := reflect.New(reflect.TypeOf(answers[name]))
@@ -250,7 +248,7 @@ func TestExitCodesOfQuestions(t *testing.T) {
 		"flags at the end": {200, ready, []string{"explain", "GET", "/v1/a", "-json"}, exitOK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, errs := asks(t, serving(t, c.status, c.answers), c.args...)
+			code, out, errs := asks(t, answering(t, c.status, c.answers), c.args...)
 			if code != c.code || !strings.HasPrefix(errs, c.says) || c.says == "" && errs != "" {
 				t.Errorf("%v = %d %q, and %q; want %d and %q", c.args, code, out, errs, c.code, c.says)
 			}
@@ -265,7 +263,7 @@ func TestExitCodesOfQuestions(t *testing.T) {
 func TestAllPages(t *testing.T) {
 	last := aPage("")
 	last.Next, last.Total = "", 213
-	address := serving(t, http.StatusOK, map[string]any{"leases": aPage(""), "leases after": last})
+	address := answering(t, http.StatusOK, map[string]any{"leases": aPage(""), "leases after": last})
 	code, out, _ := asks(t, address, "leases", "-all", "-json")
 	var page api.LeasePage
 	if err := json.Unmarshal([]byte(out), &page); code != exitOK || err != nil || len(page.Leases) != 4 || page.Total != 213 || page.Next != "" {
@@ -308,7 +306,7 @@ func TestWhereTheDaemonIs(t *testing.T) {
 	if code, out, errs := status(); code != exitOK || !strings.HasPrefix(out, "Leasehold 1.2.3, pid 4711, up 2d, ready\n") {
 		t.Errorf("with one: %d %s %s", code, out, errs)
 	}
-	t.Setenv("LEASEHOLD_ADDR", serving(t, http.StatusOK, map[string]any{"status": api.Status{Version: "other"}}))
+	t.Setenv("LEASEHOLD_ADDR", answering(t, http.StatusOK, map[string]any{"status": api.Status{Version: "other"}}))
 	if code, out, _ := status(); code != exitNo || !strings.HasPrefix(out, "Leasehold other,") {
 		t.Errorf("by the environment: %d %s", code, out)
 	}

@@ -81,6 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // asking are the commands that ask a running Leasehold.
 var asking = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) error{
 	"status": status, "leases": leases, "explain": explain, "clear": clearCache,
+	"healthcheck": healthcheck, "wait": wait,
 }
 
 // protectMemory comes before any secret.

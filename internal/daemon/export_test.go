@@ -3,7 +3,10 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"time"
 
+	"leasehold/internal/api"
+	"leasehold/internal/lease"
 	"leasehold/internal/vault"
 )
 
@@ -21,4 +24,14 @@ var AwaitAccepting = awaitAccepting
 // Details are those of a record of the log as status shows them.
 func Details(of map[string]string, full bool) map[string]string {
 	return inside{&parts{hasher: vault.NewHasher()}}.details(of, full)
+}
+
+// NewPulse is what livez tells of a process for which works looks whether it does.
+func NewPulse(works func() error, since time.Time) func(context.Context) api.Liveness {
+	return newPulse(works, since).tell
+}
+
+// ClockState is what readyz tells of a clock, or of none yet, in a process that was started then.
+func ClockState(clock *lease.Clock, started time.Time) api.PartState {
+	return (&parts{renews: clock, started: started}).clockState()
 }
