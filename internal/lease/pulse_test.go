@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,9 +51,10 @@ func TestPulseOfAClockThatWorks(t *testing.T) {
 
 // While Vault hangs renewals wait, and the clock is late; it moves on with every one that is given up, and is not late when nothing waits any more.
 func TestPulseWhileVaultHangs(t *testing.T) {
-	hangs := true
+	var hangs atomic.Bool
+	hangs.Store(true)
 	f := &fakeVault{answer: func(ctx context.Context, r renewal) (vault.Grant, error) {
-		if hangs {
+		if hangs.Load() {
 			<-ctx.Done()
 			return vault.Grant{}, ctx.Err()
 		}
@@ -65,7 +67,7 @@ func TestPulseWhileVaultHangs(t *testing.T) {
 		if !p.Late || p.Since.Sub(start) < 37*time.Minute || p.Since.Sub(start) > 39*time.Minute || p.Waiting < 500 || p.Still > lease.StuckAfter/2 {
 			t.Errorf("hanging: %+v after %v", p, time.Since(start))
 		}
-		hangs = false
+		hangs.Store(false)
 		sleep(2 * time.Minute)
 		p = c.Pulse()
 		if p.Late || p.Waiting > 0 || p.Since.Sub(start) < 46*time.Minute || p.Since.Sub(start) > 48*time.Minute {
@@ -86,14 +88,15 @@ func TestPulseOfASlowRate(t *testing.T) {
 
 // Workers that never come back, as when a lock is never released, are noticed.
 func TestPulseOfAClockThatIsStuck(t *testing.T) {
-	var free chan struct{}
+	var free atomic.Pointer[chan struct{}]
 	f := &fakeVault{answer: func(context.Context, renewal) (vault.Grant, error) {
-		<-free
+		<-*free.Load()
 		return vault.Grant{TTL: time.Hour, Renewable: true}, nil
 	}}
 	beating(t, f, lease.ClockOptions{}, 1000, func(c *lease.Clock) {
-		free = make(chan struct{}) // of the bubble, whose time stands still for others
-		defer func() { close(free); synctest.Wait() }()
+		until := make(chan struct{}) // of the bubble, whose time stands still for others
+		free.Store(&until)
+		defer func() { close(until); synctest.Wait() }()
 		sleep(45 * time.Minute)
 		if p := c.Pulse(); !p.Late || p.Still < lease.StuckAfter {
 			t.Errorf("%+v", p)

@@ -14,9 +14,33 @@ import (
 	"leasehold/internal/telemetry"
 )
 
+// said is what was written. Timers write to it, and nothing orders them behind the test for the race detector.
+type said struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *said) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(b)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+func (s *said) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buf.Reset()
+}
+
 // folded is a logger behind a Folding, and what it has written.
-func folded() (*slog.Logger, *telemetry.Folding, *bytes.Buffer) {
-	var out bytes.Buffer
+func folded() (*slog.Logger, *telemetry.Folding, *said) {
+	var out said
 	f := telemetry.Fold(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
