@@ -67,7 +67,7 @@ func newHitting(tb testing.TB, stanzas string, bare bool) *hitting {
 	return one
 }
 
-// everythingOff but metrics is the default. A collector takes in spans and forgets them.
+// telemetryStanzas are what can be turned on, after what is on by default. A collector takes in spans and forgets them.
 func telemetryStanzas(tb testing.TB) (named []struct{ name, stanzas string }) {
 	tb.Helper()
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
