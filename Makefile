@@ -25,9 +25,9 @@ test: build ## unit tests, then that binary on a real Vault
 	go test ./...
 	cd test/e2e && LEASEHOLD_BINARY=../../bin/leasehold $(E2E)
 
-race: ## the same under the race detector: the unit tests and the binary, not Vault
+race: ## the same under the race detector: the unit tests and the binary, not Vault. The binary tells all it can, which is searched for secrets
 	CGO_ENABLED=1 go test -race ./...
-	cd test/e2e && LEASEHOLD_E2E_RACE=1 $(E2E)
+	cd test/e2e && LEASEHOLD_E2E_RACE=1 LEASEHOLD_E2E_TRACE=1 $(E2E)
 
 lint: ## both modules, with .golangci.yml
 	go tool -modfile=tools/go.mod $(LINT) ./...

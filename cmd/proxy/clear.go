@@ -57,7 +57,7 @@ func clearCache(ctx context.Context, args []string, stdout, stderr io.Writer) er
 			Cleared int `json:"cleared"`
 		}{gone})
 	} else {
-		_, err = fmt.Fprintf(stdout, "%d entries forgotten\n", gone)
+		_, err = fmt.Fprintf(stdout, "entries forgotten: %d\n", gone)
 	}
 	if err == nil && gone == 0 {
 		err = errNo

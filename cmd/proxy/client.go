@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"leasehold/internal/api"
 )
@@ -71,11 +73,26 @@ func (f *askFlags) client() (*api.Client, error) {
 	return api.NewClient(api.Options{Address: address, Timeout: f.timeout, TLS: f.tls})
 }
 
-// printJSON prints what an endpoint has answered.
+// printJSON prints what an endpoint has answered. What a terminal would take for more than a letter is escaped, also where JSON would not need that.
 func printJSON(out io.Writer, v any) error {
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 0, len(text)+1)
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			b = utf8.AppendRune(b, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
+		default: // only texts have such
+			b = fmt.Appendf(b, `\u%04x`, r)
+		}
+	}
+	_, err = out.Write(append(b, '\n'))
+	return err
 }
 
 // table prints rows in columns. What a client has sent may be in them, and may not speak to the terminal.

@@ -57,7 +57,7 @@ func explain(ctx context.Context, args []string, stdout, stderr io.Writer) error
 
 // kindWords say what a request is.
 var kindWords = map[string]string{
-	"own": "an endpoint of Leasehold itself", "pass": "nothing that it creates could be kept", "creation": "its answer may be kept",
+	"own": "an endpoint of Leasehold itself", "pass": "nothing that it creates could be kept", "creation": "what it creates could be kept",
 	"renewal": "a renewal", "revocation": "a revocation",
 }
 

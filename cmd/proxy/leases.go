@@ -80,6 +80,6 @@ func printLeases(out io.Writer, page api.LeasePage, now time.Time) error {
 	if err := t.flush(); err != nil || page.Next == "" {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%d of %d; for those that follow: -after=%s, or -all\n", len(page.Leases), page.Total, page.Next)
+	_, err := fmt.Fprintf(out, "\n%d of %d; for those that follow: -after=%s, or -all\n", len(page.Leases), page.Total, printable(page.Next))
 	return err
 }

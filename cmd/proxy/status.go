@@ -55,10 +55,10 @@ func printStatus(out io.Writer, s api.Status, now time.Time) error {
 		ready = "not ready"
 	}
 	p := printer{out: out}
-	p.say("Leasehold %s, pid %d, up %s, %s\n", s.Version, s.PID, round(time.Duration(s.Uptime)*time.Second), ready)
+	p.say("Leasehold %s, pid %d, up %s, %s\n", printable(s.Version), s.PID, round(time.Duration(s.Uptime)*time.Second), ready)
 	p.table("listeners", []string{"ADDRESS", "ROLE", "LENDS FOR", "RIGHTS"}, len(s.Listeners), func(i int) []string {
 		l := s.Listeners[i]
-		rights := "everybody"
+		rights := ""
 		if l.Rights {
 			rights = "limited"
 		}
@@ -79,9 +79,10 @@ func printStatus(out io.Writer, s api.Status, now time.Time) error {
 		}
 		return []string{n.Address, state, ago(n.Since, now), last}
 	})
-	p.table("logins", []string{"NAME", "METHOD", "STATE", "SINCE", "EXPIRES", "NEXT", "FAILURES", "LAST ERROR"}, len(s.AutoAuth), func(i int) []string {
+	p.table("logins", []string{"NAME", "METHOD", "STATE", "SINCE", "TOKEN", "EXPIRES", "NEXT", "FAILURES", "LAST ERROR"}, len(s.AutoAuth), func(i int) []string {
 		l := s.AutoAuth[i]
-		return []string{l.Name, l.Method, l.State, ago(l.Since, now), in(l.Expires, now), strings.TrimSpace(l.Next + " " + in(l.NextAt, now)), fmt.Sprint(l.Failures), l.LastError}
+		next := strings.TrimSpace(l.Next + " " + in(l.NextAt, now))
+		return []string{l.Name, l.Method, l.State, ago(l.Since, now), l.AccessorHash, in(l.Expires, now), next, fmt.Sprint(l.Failures), l.LastError}
 	})
 	var sinks []api.Sink
 	for _, l := range s.AutoAuth {
@@ -134,6 +135,15 @@ func (p *printer) table(title string, head []string, rows int, row func(i int) [
 	}
 }
 
+// outcomes are those that X-Cache tells clients, in the order of their words.
+func outcomes(of map[string]int64) string {
+	var all []string
+	for _, word := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, fmt.Sprintf("%s %d", word, of[word]))
+	}
+	return strings.Join(all, ", ")
+}
+
 // numbers prints what is counted: a row for each part.
 func (p *printer) numbers(s api.Status, now time.Time) {
 	var rows [][]string
@@ -148,6 +158,7 @@ func (p *printer) numbers(s api.Status, now time.Time) {
 		}
 		rows = append(rows, []string{"cache", held},
 			[]string{"", fmt.Sprintf("%d hits%s, %d misses, %d not kept for want of room", c.Hits, share, c.Misses, c.Full)},
+			[]string{"", "X-Cache: " + outcomes(c.Outcomes)},
 			[]string{"", fmt.Sprintf("%d fresh, %d due, %d failing, %d ending", c.States["fresh"], c.States["due"], c.States["failing"], c.States["ending"])})
 	}
 	next := "none planned"

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 const (
@@ -74,12 +75,18 @@ type Error struct {
 	Errors []string // as the body has them; may be empty
 }
 
-// Error is the first of what the body says.
+// Error says the status and what the body says, in letters that a terminal may have.
 func (e *Error) Error() string {
 	if len(e.Errors) == 0 {
 		return "Leasehold answered " + strconv.Itoa(e.Status) + " " + http.StatusText(e.Status)
 	}
-	return fmt.Sprintf("Leasehold answered %d: %s", e.Status, strings.Join(e.Errors, "; "))
+	said := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.Join(e.Errors, "; "))
+	return fmt.Sprintf("Leasehold answered %d: %s", e.Status, said)
 }
 
 // Status asks how the daemon is.

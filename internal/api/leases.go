@@ -52,7 +52,7 @@ type LeasePage struct {
 
 // Lease is one kept lease or token. What could be used with Vault is not in it, but for Accessor where that is shown.
 type Lease struct {
-	ID        string `json:"id"`        // a hash of the lease id, or of the token; it stays the same as long as it is kept, and over restarts
+	ID        string `json:"id"`        // a keyed hash of the lease id, or of the token; the key is another after each start
 	Kind      string `json:"kind"`      // "lease" or "token"
 	Namespace string `json:"namespace"` // "" is the root; else with a slash at the end
 	Path      string `json:"path"`      // of its request, below the root namespace and without /v1/

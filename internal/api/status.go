@@ -80,6 +80,8 @@ type Cache struct {
 	Misses     int64          `json:"misses"`
 	Full       int64          `json:"full"`   // leases that were not kept for want of room
 	States     map[string]int `json:"states"` // entries by state: every state of a Lease, also where it is 0
+
+	Outcomes map[string]int64 `json:"outcomes"` // requests by what X-Cache said: every word, also where it is 0
 }
 
 // Requests are counts since the start, of all listeners together.
@@ -95,7 +97,7 @@ type Requests struct {
 // Clock is what renews.
 type Clock struct {
 	NextDue  *time.Time `json:"next_due,omitempty"`
-	Lag      float64    `json:"lag_seconds"` // how long what is due longest has been
+	Lag      float64    `json:"lag_seconds"` // for how long renewals have been waiting without a break
 	Renewals int64      `json:"renewals"`    // that went well
 	Failed   int64      `json:"renewals_failed"`
 }

@@ -71,7 +71,7 @@ func TestWhatTheManagerDoesIsTraced(t *testing.T) {
 		for _, s := range spans.GetSpans() {
 			attributes := map[string]string{}
 			for _, kv := range s.Attributes {
-				attributes[string(kv.Key)] = kv.Value.Emit()
+				attributes[string(kv.Key)] = kv.Value.String()
 			}
 			got[strings.TrimSpace(s.Name+" "+attributes["error.type"])]++
 			if s.Parent.IsValid() {

@@ -79,6 +79,7 @@ func (w *writer) run(ctx context.Context) error {
 		if err != nil && ctx.Err() != nil {
 			return nil // stopped in the middle: not the sink's failure
 		}
+		w.count(err)
 		w.note(err)
 		if err != nil {
 			have = vault.Token{} // the failure may have come after the content changed

@@ -50,7 +50,7 @@ func named(spans *tracetest.InMemoryExporter, name string) (all []tracetest.Span
 func attr(s tracetest.SpanStub, key string) string {
 	for _, kv := range s.Attributes {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

@@ -3,10 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"log/slog"
 	"net/http"
@@ -26,13 +22,12 @@ import (
 type accessLog struct {
 	*telemetry.AccessLog
 	excluded       atomic.Pointer[router.Paths]
-	key            [32]byte // of the hashes, of this process alone
+	hasher         *vault.Hasher // as status and leases have it
 	stdout, stderr io.Writer
 }
 
-func newAccessLog(dropped *atomic.Int64, o Options) *accessLog {
-	a := &accessLog{AccessLog: telemetry.NewAccessLog(dropped, o.Log), stdout: cmp.Or[io.Writer](o.Stdout, os.Stdout), stderr: cmp.Or[io.Writer](o.Stderr, os.Stderr)}
-	_, _ = rand.Read(a.key[:]) // never fails
+func newAccessLog(dropped *atomic.Int64, hasher *vault.Hasher, o Options) *accessLog {
+	a := &accessLog{AccessLog: telemetry.NewAccessLog(dropped, o.Log), hasher: hasher, stdout: cmp.Or[io.Writer](o.Stdout, os.Stdout), stderr: cmp.Or[io.Writer](o.Stderr, os.Stderr)}
 	a.excluded.Store(&router.Paths{})
 	return a
 }
@@ -89,9 +84,9 @@ func (a *accessLog) write(x *router.Exchange) {
 	}
 	switch {
 	case x.Accessor != "":
-		attrs = append(attrs, slog.String("accessor_hash", a.hash(string(x.Accessor))))
+		attrs = append(attrs, slog.String("accessor_hash", a.hasher.Of(string(x.Accessor))))
 	case !x.Token.IsZero():
-		attrs = append(attrs, slog.String("token_hash", a.hash(x.Token.Reveal())))
+		attrs = append(attrs, slog.String("token_hash", a.hasher.Of(x.Token.Reveal())))
 	}
 	if x.Lent {
 		attrs = append(attrs, slog.Bool("lent", true))
@@ -119,13 +114,6 @@ func caller(r *http.Request) (attrs []slog.Attr) {
 		attrs = append(attrs, slog.String("client_cn", router.Clip(r.TLS.VerifiedChains[0][0].Subject.CommonName)))
 	}
 	return attrs
-}
-
-// hash tells tokens apart, and cannot be tried against a token that somebody has: the key never leaves the process.
-func (a *accessLog) hash(text string) string {
-	mac := hmac.New(sha256.New, a.key[:])
-	_, _ = io.WriteString(mac, text) // a hash never fails
-	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 // traceID is that of the request's span, or else of the W3C trace context that it brought; "" for none.

@@ -7,6 +7,7 @@ import (
 
 	"leasehold/internal/api"
 	"leasehold/internal/lease"
+	"leasehold/internal/vault"
 )
 
 // Verdicts say of each key of the configuration whether a reload puts it to use.
@@ -19,6 +20,11 @@ func FeedWatchdog(ctx context.Context, log *slog.Logger, works func() error) {
 
 // AwaitAccepting is what the watchdog waits for at each listener.
 var AwaitAccepting = awaitAccepting
+
+// Details are those of a record of the log as status shows them.
+func Details(of map[string]string, full bool) map[string]string {
+	return inside{&parts{hasher: vault.NewHasher()}}.details(of, full)
+}
 
 // NewPulse is what livez tells of a process for which works looks whether it does.
 func NewPulse(works func() error, since time.Time) func(context.Context) api.Liveness {

@@ -98,7 +98,7 @@ func (p *parts) build(o Options) (err error) {
 	}
 	p.index = p.newIndex()
 	p.requests = telemetry.NewRequests(router.Routes(), router.Outcomes())
-	p.access = newAccessLog(&p.requests.Unlogged, o)
+	p.access = newAccessLog(&p.requests.Unlogged, p.hasher, o)
 	begin, err := p.access.prepare(nil, p.cfg)
 	if err != nil {
 		return fmt.Errorf("%s%w", place(p.cfg.AccessLog.Pos), err)

@@ -96,7 +96,7 @@ func (p *parts) fileState() api.PartState {
 		return part
 	}
 	pending, failing, since := p.index.JournalState()
-	trouble, over := p.index.JournalTrouble()
+	over, trouble := p.index.JournalTrouble()
 	switch {
 	case p.detached:
 		part.State = "not in use: the cache is in memory only"

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"leasehold/internal/api"
@@ -15,11 +16,11 @@ import (
 // Status tells how the daemon is. full adds accessors.
 func (p inside) Status(full bool) api.Status {
 	now := time.Now()
-	counts, held := p.meters.Counts(), p.index.Overview(now)
+	counts, held := p.meters.Counts(), p.index.Survey(now)
 	s := api.Status{
 		Version: p.version, PID: os.Getpid(), Started: seconds(p.started), Uptime: int64(now.Sub(p.started) / time.Second),
 		Ready: p.readiness().Ready, Listeners: []api.Listener{}, AutoAuth: []api.Login{}, Problems: []api.Problem{}, Configuration: p.configuration(),
-		Clock: api.Clock{NextDue: known(held.NextDue), Lag: held.Lag.Seconds(), Renewals: counts.Renewals, Failed: counts.RenewalsFailed},
+		Clock: api.Clock{NextDue: known(held.NextRenewal), Lag: held.Backlog.Seconds(), Renewals: counts.Renewals, Failed: counts.RenewalsFailed},
 		Requests: api.Requests{
 			Success: counts.Success, ClientError: counts.ClientError, Failed: counts.Failed,
 			Abandoned: counts.Abandoned, Refused: counts.Refused, Denied: counts.Denied,
@@ -56,8 +57,8 @@ func (p inside) details(of map[string]string, full bool) map[string]string {
 		return of
 	}
 	shown := maps.Clone(of)
-	for _, key := range [...]string{"accessor", "lease"} {
-		if text, ok := shown[key]; ok {
+	for key, text := range of {
+		if last := key[strings.LastIndexByte(key, '.')+1:]; last == "accessor" || last == "lease" {
 			shown[key] = p.hasher.Of(text)
 		}
 	}
@@ -86,11 +87,12 @@ func (p inside) loginStatus(one *login, full bool) api.Login {
 	return s
 }
 
-func (p inside) cacheStatus(c *config.Cache, counts telemetry.Counts, held lease.Overview) *api.Cache {
-	s := &api.Cache{MaxEntries: max(c.MaxEntries, 0), MaxBytes: max(c.MaxSize, 0), Hits: counts.Hits, Misses: counts.Misses, Full: counts.Full, States: map[string]int{}}
+func (p inside) cacheStatus(c *config.Cache, counts telemetry.Counts, held lease.Survey) *api.Cache {
+	s := &api.Cache{MaxEntries: max(c.MaxEntries, 0), MaxBytes: max(c.MaxSize, 0), Hits: counts.Hits, Misses: counts.Misses, Full: counts.Full}
 	s.Entries, s.Bytes, s.Tokens = p.index.Stats()
-	for state, n := range held.States {
-		s.States[string(state)] = n
+	s.Outcomes = p.requests.Outcomes()
+	s.States = map[string]int{
+		string(lease.Fresh): held.Fresh, string(lease.Due): held.Due, string(lease.Failing): held.Failing, string(lease.Ending): held.Ending,
 	}
 	return s
 }

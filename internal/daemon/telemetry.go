@@ -67,7 +67,12 @@ func (p *parts) loginsNow() (all []telemetry.Login) {
 		case s.Resuming:
 			word = "restored"
 		}
-		all = append(all, telemetry.Login{Name: string(one.name), State: word, Left: until(s.Expires, now), Next: until(s.NextAt, now)})
+		login := telemetry.Login{Name: string(one.name), State: word, Left: until(s.Expires, now), Next: until(s.NextAt, now)}
+		for _, sink := range one.manager.SinkStates() {
+			login.SinkWrites += sink.Writes
+			login.SinkFailures += sink.Failures
+		}
+		all = append(all, login)
 	}
 	return all
 }

@@ -10,7 +10,6 @@ type alarm struct {
 	at    int64 // Unix nanoseconds
 	pos   int   // index in the heap plus one; 0 when not in one
 	ready bool  // in the heap of renewals that are due
-	rang  int32 // since when, in seconds after the epoch of rings
 	entry *Entry
 	node  *node
 }
@@ -51,19 +50,9 @@ func (x *Index) setAlarm(a *alarm, at time.Time) {
 // atOnce is the time of an alarm that is not to wait for any.
 const atOnce = 0
 
-// rings is where alarm.rang is counted from, in Unix seconds: it has to fit where a pointer's alignment leaves room, since there is one for each lease.
-const rings = 1_600_000_000
-
-// since is when an alarm that is ready rang, in Unix nanoseconds.
-func (a *alarm) since() int64 { return (int64(a.rang) + rings) * int64(time.Second) }
-
 // setReady moves an alarm to the renewals that are due, of which the one with the earliest end comes first.
-func (x *Index) setReady(a *alarm, end int64, now time.Time) {
+func (x *Index) setReady(a *alarm, end int64) {
 	x.dropAlarm(a)
-	if a.at == atOnce {
-		a.at = now.UnixNano()
-	}
-	a.rang = int32(a.at/int64(time.Second) - rings)
 	a.at, a.ready = end, true
 	heap.Push(&x.ready, a)
 }

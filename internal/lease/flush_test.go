@@ -29,7 +29,7 @@ func wantJournal(t testing.TB, x *lease.Index, pending int, failing bool) {
 	if got != pending || fails != failing || since.IsZero() == failing {
 		t.Errorf("JournalState() = %d, %t since %v; want %d, %t", got, fails, since, pending, failing)
 	}
-	if err, _ := x.JournalTrouble(); (err != nil) != failing {
+	if _, err := x.JournalTrouble(); (err != nil) != failing {
 		t.Errorf("JournalTrouble() = %v; failing: %t", err, failing)
 	}
 }
@@ -279,7 +279,7 @@ func TestFailuresAreSummarised(t *testing.T) {
 		m.set(false, false, false)
 		healed := time.Now()
 		renew(10)
-		if err, over := x.JournalTrouble(); err != nil || !over.Equal(healed) {
+		if over, err := x.JournalTrouble(); err != nil || !over.Equal(healed) {
 			t.Errorf("JournalTrouble() = %v, %v; it was over at %v", err, over, healed)
 		}
 		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "level=INFO") || !strings.Contains(log.String(), "failures=181") {

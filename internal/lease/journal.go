@@ -183,12 +183,12 @@ func (x *Index) JournalState() (pending int, failing bool, since time.Time) {
 	return pending, l.trouble.failures > 0, l.trouble.since
 }
 
-// JournalTrouble is why the journal refused what it last refused, nil unless JournalState says that it fails; and since when it does not fail any more, zero
-// if it never did. The error holds no secret.
-func (x *Index) JournalTrouble() (err error, over time.Time) {
+// JournalTrouble is since when the journal does not fail any more, zero if it never did; and why it refused what it last refused, nil unless JournalState
+// says that it fails. The error holds no secret.
+func (x *Index) JournalTrouble() (over time.Time, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.ledger.trouble.err, x.ledger.healed
+	return x.ledger.healed, x.ledger.trouble.err
 }
 
 // keptUntil is when a restart would drop by itself what the journal has of a lease or a token. It is noted, since the record may differ from what is held:

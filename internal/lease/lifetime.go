@@ -84,7 +84,7 @@ func (x *Index) ring(a *alarm, now time.Time) (t task) {
 			return task{entry: e, refresh: true}
 		}
 	default:
-		x.setReady(a, e.end.Load(), now)
+		x.setReady(a, e.end.Load())
 	}
 	return t
 }

@@ -248,7 +248,7 @@ func TestListWhileEverythingChanges(t *testing.T) {
 		if len(p.Views) > 10 {
 			t.Errorf("%d on a page of 10", len(p.Views))
 		}
-		x.Overview(now)
+		x.Survey(now)
 	}
 	close(stop)
 	done.Wait()
@@ -265,11 +265,6 @@ func BenchmarkList(b *testing.B) {
 			}
 		})
 	}
-	b.Run("overview", func(b *testing.B) {
-		for b.Loop() {
-			x.Overview(now)
-		}
-	})
 	b.Run("a hit meanwhile", func(b *testing.B) {
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {

@@ -10,7 +10,7 @@ import (
 // State says how an entry does.
 type State string
 
-// The states. The first that applies counts: failing, due, ending, fresh.
+// The states. What gave up its key is ending; else the first that applies counts: failing, due, ending, fresh.
 const (
 	Fresh   State = "fresh"   // its renewal is planned
 	Due     State = "due"     // its renewal is due or under way, or the next request for it brings a successor
@@ -24,11 +24,13 @@ func States() []State { return []State{Fresh, Due, Failing, Ending} }
 // state is how e does. The index is locked. An entry whose renewal is under way has no alarm.
 func (e *Entry) state() State {
 	switch {
+	case e.replaced:
+		return Ending
 	case e.attempts > 0:
 		return Failing
-	case e.Due() && !e.replaced, e.alarm.ready, e.alarm.pos == 0:
+	case e.Due(), e.alarm.ready, e.alarm.pos == 0:
 		return Due
-	case e.last || e.replaced:
+	case e.last:
 		return Ending
 	}
 	return Fresh
@@ -62,46 +64,6 @@ func (e *Entry) accessor() vault.Accessor {
 		return e.owner.accessor
 	}
 	return ""
-}
-
-// Overview is what an index holds, all entries together.
-type Overview struct {
-	States  map[State]int // each of States
-	NextDue time.Time     // of a renewal; zero when none is planned. Not after now when one is due
-	Lag     time.Duration // how long the renewal that is due longest has been; those under way do not count
-	Nearest time.Time     // the end that comes first; zero when nothing is held
-}
-
-// Overview looks at every entry, a few hundred under one lock.
-func (x *Index) Overview(now time.Time) Overview {
-	o := Overview{States: map[State]int{}}
-	for _, s := range States() {
-		o.States[s] = 0
-	}
-	due := int64(0) // the earliest
-	x.each(func(e *Entry) {
-		o.States[e.state()]++
-		if end := time.Unix(0, e.end.Load()); o.Nearest.IsZero() || end.Before(o.Nearest) {
-			o.Nearest = end
-		}
-		at := e.alarm.at
-		switch {
-		case e.last || e.replaced || e.alarm.pos == 0:
-			return
-		case e.alarm.ready:
-			at = e.alarm.since()
-		case at == atOnce:
-			at = now.UnixNano()
-		}
-		if due == 0 || at < due {
-			due = at
-		}
-	})
-	if due != 0 {
-		o.NextDue = time.Unix(0, due)
-		o.Lag = max(now.Sub(o.NextDue), 0)
-	}
-	return o
 }
 
 // chunk bounds how many entries are looked at under one lock.

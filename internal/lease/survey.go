@@ -7,14 +7,11 @@ import (
 	"time"
 )
 
-// Survey is what a look at all entries finds. Each entry is counted in one state.
+// Survey is what a look at all entries finds. Each entry is counted in its State.
 type Survey struct {
-	Fresh   int // good, its renewal is still to come
-	Due     int // good, its renewal waits or is under way
-	Failing int // good, and Vault has not renewed it when it was asked last
-	Ending  int // good to its end: it cannot be extended, or its place is taken
+	Fresh, Due, Failing, Ending int
 
-	NextRenewal   time.Time // of those that are fresh or failing, the first; zero for none
+	NextRenewal   time.Time // the first that is planned; zero for none. Those that are due are not planned any more
 	NearestExpiry time.Time // zero for none
 
 	// Runway is how long hits would go on if Vault were away from now on: half of the entries that are hit have at least the first, 95 % the second. What
@@ -25,56 +22,61 @@ type Survey struct {
 }
 
 const (
-	// surveyFor is how long a survey is told again, whoever asks.
+	// surveyFor is how long a survey is told again at most, whoever asks.
 	surveyFor = 5 * time.Second
-	// surveyStep is how many entries are looked at under the lock at a time, so that nobody waits long for it.
-	surveyStep = 512
+	// surveyPerEntry is how long that is for each entry: some sixty times what the look at it takes, so that surveys never take much of a core, and those of
+	// few entries are always new.
+	surveyPerEntry = 50 * time.Microsecond
 )
 
 // surveys keeps the last survey.
 type surveys struct {
-	mu   sync.Mutex // taken before Index.mu
+	mu   sync.Mutex // taken before Index.looks
 	at   time.Time
 	last Survey
+	good time.Duration // for how long last is told again
 }
 
-// Survey looks at all entries, or tells what was found within the last five seconds. It holds up no hit, and nothing else for long.
+// Survey looks at all entries, or tells what was found a moment ago: of very many, within the last five seconds. It holds up no hit, and nothing else for long.
 func (x *Index) Survey(now time.Time) Survey {
 	x.surveys.mu.Lock()
 	defer x.surveys.mu.Unlock()
-	if since := now.Sub(x.surveys.at); x.surveys.at.IsZero() || since >= surveyFor || since < 0 {
+	if since := now.Sub(x.surveys.at); since >= x.surveys.good || since < 0 {
 		x.surveys.at, x.surveys.last = now, x.survey(now)
+		s := &x.surveys.last
+		x.surveys.good = min(time.Duration(s.Fresh+s.Due+s.Failing+s.Ending)*surveyPerEntry, surveyFor)
 	}
 	s := x.surveys.last
 	s.Backlog = x.backlog(now)
 	return s
 }
 
-// survey goes through a list of all alarms that was made at one moment, since every entry has one, or a renewal under way.
 func (x *Index) survey(now time.Time) (s Survey) {
-	all := x.everyEntry()
-	left := make([]time.Duration, 0, len(all))
-	at, next, nearest := now.UnixNano(), int64(math.MaxInt64), int64(math.MaxInt64)
-	for step := range slices.Chunk(all, surveyStep) {
-		x.mu.Lock()
-		for _, e := range step {
-			end := e.end.Load()
-			if end <= at { // removed meanwhile, or as good as
-				continue
-			}
-			nearest = min(nearest, end)
-			if due := s.count(e); due != 0 {
-				next = min(next, due)
-			}
-			if !e.replaced { // a hit needs a whole second
-				left = append(left, max(time.Duration(e.endWithoutVault(end)-at)-time.Second, 0))
-			}
+	var left []time.Duration
+	at, nearest := now.UnixNano(), int64(math.MaxInt64)
+	x.each(func(e *Entry) {
+		end := e.end.Load()
+		if end <= at { // as good as removed
+			return
 		}
-		x.mu.Unlock()
-	}
-	if next != math.MaxInt64 {
-		s.NextRenewal = time.Unix(0, next)
-	}
+		nearest = min(nearest, end)
+		if due := e.renewal(); s.NextRenewal.IsZero() || !due.IsZero() && due.Before(s.NextRenewal) {
+			s.NextRenewal = due
+		}
+		switch e.state() {
+		case Fresh:
+			s.Fresh++
+		case Due:
+			s.Due++
+		case Failing:
+			s.Failing++
+		case Ending:
+			s.Ending++
+		}
+		if !e.replaced { // a hit needs a whole second
+			left = append(left, max(time.Duration(e.endWithoutVault(end)-at)-time.Second, 0))
+		}
+	})
 	if nearest != math.MaxInt64 {
 		s.NearestExpiry = time.Unix(0, nearest)
 	}
@@ -83,46 +85,6 @@ func (x *Index) survey(now time.Time) (s Survey) {
 		s.Runway = [2]time.Duration{left[n/2], left[n/20]}
 	}
 	return s
-}
-
-// everyEntry lists what there is. The list is a copy: heaps change while it is gone through.
-func (x *Index) everyEntry() []*Entry {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	all := make([]*Entry, 0, len(x.alarms)+len(x.ready)+len(x.renewing))
-	for _, heap := range [...]alarms{x.alarms, x.ready} {
-		for _, a := range heap {
-			if a.entry != nil {
-				all = append(all, a.entry)
-			}
-		}
-	}
-	for e := range x.renewing {
-		if e.alarm.pos == 0 {
-			all = append(all, e)
-		}
-	}
-	return all
-}
-
-// count counts a living entry by its state, and returns when it is to be renewed next, 0 for never or now.
-func (s *Survey) count(e *Entry) int64 {
-	waits := e.alarm.ready || e.alarm.pos == 0
-	switch {
-	case e.last || e.replaced:
-		s.Ending++
-		return 0
-	case e.attempts > 0:
-		s.Failing++
-	case waits:
-		s.Due++
-	default:
-		s.Fresh++
-	}
-	if waits {
-		return 0
-	}
-	return e.alarm.at
 }
 
 // endWithoutVault is when an entry whose end is known ends at the latest while nobody renews anything, in Unix nanoseconds.

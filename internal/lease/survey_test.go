@@ -120,15 +120,63 @@ func TestSurveyTellsWhatComesNext(t *testing.T) {
 	x.Hold("", app, "acc-app", "", time.Time{})
 	mustKeep(t, x, "aws/creds/a", app, leaseAnswer("aws/creds/a/x", 600), noon)
 	mustKeep(t, x, "aws/creds/b", app, leaseAnswer("aws/creds/b/x", 6000), noon)
-	if got := counts(x.Survey(noon.Add(time.Second))); got != [4]int{} {
-		t.Errorf("a survey is made anew within 5 s: %v", got)
-	}
-	s := x.Survey(noon.Add(5 * time.Second))
+	s := x.Survey(noon)
 	if counts(s) != [4]int{2} || s.NearestExpiry.Sub(noon) != 600*time.Second {
 		t.Errorf("%v, nearest end in %v", counts(s), s.NearestExpiry.Sub(noon))
 	}
 	if in := s.NextRenewal.Sub(noon); in < 370*time.Second || in > 434*time.Second { // two thirds, and the jitter
 		t.Errorf("the next renewal in %v", in)
+	}
+}
+
+// Those who ask often do not have the index looked at often: the more it holds, the longer a survey is told again.
+func TestSurveyIsToldAgain(t *testing.T) {
+	x := lease.NewIndex(lease.Options{})
+	x.Hold("", app, "acc-app", "", time.Time{})
+	for i := range 200 {
+		path := fmt.Sprintf("aws/creds/%d", i)
+		mustKeep(t, x, path, app, leaseAnswer(path+"/x", 36000), noon)
+	}
+	for i, c := range []struct {
+		at   time.Duration
+		want int
+	}{
+		{0, 200}, {9 * time.Millisecond, 200}, {10 * time.Millisecond, 201}, {20 * time.Millisecond, 201}, {10 * time.Second, 201}, {0, 201}, // a clock that was set back
+	} {
+		if got := counts(x.Survey(noon.Add(c.at)))[0]; got != c.want {
+			t.Errorf("after %v: %d, want %d", c.at, got, c.want)
+		}
+		if i == 0 {
+			mustKeep(t, x, "aws/creds/more", app, leaseAnswer("aws/creds/more/x", 36000), noon)
+		}
+	}
+}
+
+// Hits go on while the index is locked for a look at what it holds: a hundred for each entry that is looked at.
+func TestHitsGoOnDuringALook(t *testing.T) {
+	x, all := filled(t, 1000, noon)
+	hits := 0
+	q := ask(lease.Query{Sort: lease.ByPath})
+	q.Show = func(path string) string { // called under the lock
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range 100 {
+				if x.Get(&all[i].Key, noon) == nil {
+					t.Error("no hit")
+				}
+			}
+		}()
+		select {
+		case <-done:
+			hits += 100
+		case <-time.After(time.Minute):
+			t.Fatal("a hit waits for who looks at the index")
+		}
+		return path
+	}
+	if _, err := x.List(q); err != nil || hits < 100*1000 {
+		t.Errorf("%d hits during a look at 1000 entries, %v", hits, err)
 	}
 }
 
@@ -200,4 +248,34 @@ func BenchmarkSurvey(b *testing.B) {
 		at = at.Add(5 * time.Second)
 		x.Survey(noon.Add(at.Sub(noon) % time.Hour))
 	}
+}
+
+// BenchmarkHitDuringSurveys is a hit while somebody looks at all of 100,000 entries, over and over; beside it, without.
+func BenchmarkHitDuringSurveys(b *testing.B) {
+	x, all := filled(b, 100_000, noon)
+	hit := func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if x.Get(&all[i%len(all)].Key, noon) == nil {
+				b.Fatal("no hit")
+			}
+		}
+	}
+	b.Run("without", hit)
+	b.Run("with", func(b *testing.B) {
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for at := noon; ; at = at.Add(5 * time.Second) {
+				select {
+				case <-stop:
+					return
+				default:
+					x.Survey(noon.Add(at.Sub(noon) % time.Minute))
+				}
+			}
+		}()
+		hit(b)
+		close(stop)
+		<-stopped
+	})
 }

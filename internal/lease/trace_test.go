@@ -63,7 +63,7 @@ func TestEachRenewalIsATraceOfItsOwn(t *testing.T) {
 				}
 				s, attributes := got[0], map[string]string{}
 				for _, kv := range s.Attributes {
-					attributes[string(kv.Key)] = kv.Value.Emit()
+					attributes[string(kv.Key)] = kv.Value.String()
 				}
 				if s.Name != tc.span || s.Parent.IsValid() || s.Status.Code != tc.code || s.Status.Description != "" {
 					t.Errorf("span %q, parent %v, status %v", s.Name, s.Parent, s.Status)

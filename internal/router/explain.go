@@ -58,7 +58,7 @@ func (rt *router) readQuestion(r *http.Request) (q Question, err error) {
 	if method == "" {
 		method = http.MethodGet
 	}
-	q.Request, err = http.NewRequestWithContext(r.Context(), method, target, http.NoBody)
+	q.Request, err = http.NewRequestWithContext(r.Context(), method, "/", http.NoBody)
 	if err != nil {
 		return q, fmt.Errorf("%s is no method of HTTP", strconv.Quote(clip(method)))
 	}

@@ -11,9 +11,6 @@ import (
 	"leasehold/internal/api"
 )
 
-// Readiness is what Parts.Ready tells.
-type Readiness = api.Readiness
-
 // tellReady serves readyz: 200, or 503 with the same body. With require it is about the parts alone that are named.
 func (rt *router) tellReady(w http.ResponseWriter, r *http.Request) {
 	now := rt.Ready()

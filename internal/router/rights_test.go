@@ -42,7 +42,7 @@ func withRights(r router.Rights, who *peer, opt router.Options) *guardedBy {
 	parts := router.Parts{
 		Answer: g.answer, Clear: g.clear, Vault: "https://vault.test", Quit: func() { g.quits++ }, Denied: func() { g.denied++ },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
-		Ready:   func() router.Readiness { return router.Readiness{Ready: true} },
+		Ready:   func() api.Readiness { return api.Readiness{Ready: true} },
 		Live:    func(context.Context) api.Liveness { return api.Liveness{Alive: true} },
 		Failed:  func(*http.Request, int, error) {},
 		Log:     slog.New(slog.NewTextHandler(g.log, nil)),

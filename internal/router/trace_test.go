@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"leasehold/internal/api"
 	"leasehold/internal/router"
 	"leasehold/internal/vault"
 )
@@ -38,7 +39,7 @@ func tracer(t testing.TB, o ...sdk.TracerProviderOption) (trace.Tracer, *tracete
 func attributes(s tracetest.SpanStub) map[string]string {
 	all := map[string]string{}
 	for _, kv := range s.Attributes {
-		all[string(kv.Key)] = kv.Value.Emit()
+		all[string(kv.Key)] = kv.Value.String()
 	}
 	return all
 }
@@ -50,7 +51,7 @@ func traced(t *testing.T, opt router.Options, h http.Handler, r *http.Request, o
 	routes := router.New(router.Parts{
 		Answer: answering{h}, Tokens: fakeTokens{token: vault.NewToken(autoToken)}, Vault: "https://vault.test", Metrics: http.NotFoundHandler(), Quit: func() {},
 		Failed: func(*http.Request, int, error) {}, Log: slog.New(slog.DiscardHandler), Tracer: tr,
-		Ready: func() router.Readiness { return router.Readiness{} },
+		Ready: func() api.Readiness { return api.Readiness{} },
 	}, opt)
 	func() {
 		defer func() {

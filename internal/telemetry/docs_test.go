@@ -57,7 +57,7 @@ func TestMetricsAreThoseOfTheDocs(t *testing.T) {
 	m.Asked(200, time.Millisecond)
 	m.Retried("503")
 	m.Committed(time.Millisecond)
-	m.Failed(502)
+	m.OwnError(502)
 	text := asked(t, m, "?format=prometheus", "").Body.String()
 	got := map[string]string{}
 	kinds := map[string]string{}

@@ -182,7 +182,6 @@ func (m *Meters) Answered(status int) {
 // Failed counts a request for which Vault gave no answer, by the status that the client got instead: only 5xx are faults of Vault, or of ours.
 // 499 means that the client did not wait.
 func (m *Meters) Failed(status int) {
-	m.seldom.failed(status)
 	switch {
 	case status == 499:
 		m.abandoned.Add(1)

@@ -43,6 +43,12 @@ func (g *gauges) seconds(name string) metric.Float64ObservableGauge {
 	return i
 }
 
+func (g *gauges) counter(name string) metric.Int64ObservableCounter {
+	i, err := g.meter.Int64ObservableCounter(name)
+	g.made, g.errs = append(g.made, i), append(g.errs, err)
+	return i
+}
+
 // callback fills the gauges that were made since the last one.
 func (g *gauges) callback(f func(metric.Observer)) {
 	_, err := g.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -84,9 +90,12 @@ var States = []string{"unauthenticated", "logging_in", "held", "renewing", "repl
 
 func observeLogins(g *gauges, ask func() []Login) {
 	state, ttl, next := g.whole("leasehold.token.state"), g.seconds("leasehold.token.ttl"), g.seconds("leasehold.token.next_renewal")
+	writes, failures := g.counter("leasehold.sink.writes"), g.counter("leasehold.sink.failures")
 	g.callback(func(o metric.Observer) {
 		for _, l := range ask() {
 			name := attribute.String("auto_auth", l.Name)
+			o.ObserveInt64(writes, l.SinkWrites, metric.WithAttributes(name))
+			o.ObserveInt64(failures, l.SinkFailures, metric.WithAttributes(name))
 			for _, s := range States {
 				o.ObserveInt64(state, number(s == l.State), metric.WithAttributes(name, attribute.String("state", s)))
 			}

@@ -34,7 +34,13 @@ func (r *recorders) make(meter metric.Meter, prefix string) error {
 	r.retries, errs[1] = meter.Int64Counter("leasehold.upstream.retries")
 	r.commits, errs[2] = meter.Float64Histogram("leasehold.state.commit.duration", metric.WithUnit("s"), buckets)
 	r.responses, errs[3] = meter.Int64Counter(prefix + "core.response_status_code")
-	return errors.Join(errs[:]...)
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	for _, reason := range retried {
+		r.retried(reason, 0)
+	}
+	return nil
 }
 
 // classes are the labels of statuses, made once.
@@ -61,9 +67,14 @@ func (m *Meters) Asked(status int, took time.Duration) {
 	m.seldom.upstream.Record(context.Background(), took.Seconds(), classes[status/100]...)
 }
 
+// retried are the usual reasons for which a request is sent again. They are there before the first of them happens, so that a rate over it is none of nothing.
+var retried = [...]string{"connection", "lost", "412", "429", "500", "502", "503", "504"}
+
 // Retried counts a request that is sent again, by the reason: a status, "connection" or "lost", which means that an answer was.
-func (m *Meters) Retried(reason string) {
-	m.seldom.retries.Add(context.Background(), 1, metric.WithAttributes(attribute.String("reason", reason)))
+func (m *Meters) Retried(reason string) { m.seldom.retried(reason, 1) }
+
+func (r *recorders) retried(reason string, n int64) {
+	r.retries.Add(context.Background(), n, metric.WithAttributes(attribute.String("reason", reason)))
 }
 
 // Committed counts a commit of the state file, whether it succeeded or not.
@@ -71,10 +82,10 @@ func (m *Meters) Committed(took time.Duration) {
 	m.seldom.commits.Record(context.Background(), took.Seconds())
 }
 
-// failed counts an answer that was ours and not Vault's. A client that has left reads none.
-func (r *recorders) failed(status int) {
+// OwnError counts an answer that is an error and ours, not Vault's, by its status. A client that has left reads none.
+func (m *Meters) OwnError(status int) {
 	if status == 499 || http.StatusText(status) == "" { // so that a label has few values
 		return
 	}
-	r.responses.Add(context.Background(), 1, metric.WithAttributes(attribute.Int("code", status), attribute.String("type", class(status))))
+	m.seldom.responses.Add(context.Background(), 1, metric.WithAttributes(attribute.Int("code", status), attribute.String("type", class(status))))
 }

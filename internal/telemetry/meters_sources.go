@@ -41,6 +41,8 @@ type Login struct {
 
 	Left time.Duration // of the token's life; less than 0 when there is none, or no end
 	Next time.Duration // until the next renewal or login; less than 0 when none is planned, or one is under way
+
+	SinkWrites, SinkFailures int64 // of all its sinks, since the start
 }
 
 // Node is an address of Vault.

@@ -121,6 +121,23 @@ func (q *Requests) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	}}, nil
 }
 
+// Outcomes are the numbers of requests by outcome: each that has a word, also where none has met it.
+func (q *Requests) Outcomes() map[string]int64 {
+	all := map[string]int64{}
+	for i := range q.cells {
+		word := q.outcomes[i/len(statuses)%len(q.outcomes)]
+		if word == "" {
+			continue
+		}
+		n := int64(0)
+		for b := range q.cells[i].buckets {
+			n += q.cells[i].buckets[b].Load()
+		}
+		all[word] += n
+	}
+	return all
+}
+
 // point reads a series; used is false for one that no request has touched.
 func (c *cell) point() (p metricdata.HistogramDataPoint[float64], used bool) {
 	p.BucketCounts = make([]uint64, len(c.buckets))

@@ -182,3 +182,15 @@ func BenchmarkObserve(b *testing.B) {
 		q.Observe("lease", "HIT", 0, 40*time.Microsecond)
 	}
 }
+
+func TestOutcomesOfRequests(t *testing.T) {
+	q := telemetry.NewRequests(routes, outcomes)
+	q.Observe("kv", "HIT", 0, time.Microsecond)
+	q.Observe("lease", "HIT", 200, time.Hour)
+	q.Observe("elsewhere", "HIT", 500, time.Second)
+	q.Observe("kv", "", 404, time.Second)
+	q.Observe("kv", "a word that is none", 404, time.Second)
+	if got := q.Outcomes(); len(got) != 2 || got["HIT"] != 3 || got["MISS"] != 0 {
+		t.Errorf("outcomes = %v", got)
+	}
+}

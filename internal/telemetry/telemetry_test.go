@@ -39,7 +39,7 @@ func sources() telemetry.Sources {
 			}
 		},
 		Logins: func() []telemetry.Login {
-			return []telemetry.Login{{Name: "a", State: "held", Left: 8 * time.Second, Next: 9 * time.Second}, {State: "logging_in", Left: -1, Next: -1}}
+			return []telemetry.Login{{Name: "a", State: "held", Left: 8 * time.Second, Next: 9 * time.Second, SinkWrites: 10, SinkFailures: 20}, {State: "logging_in", Left: -1, Next: -1}}
 		},
 		Nodes: func() ([]telemetry.Node, bool) {
 			return []telemetry.Node{{Host: "vault-0:8200", Up: true}, {Host: "vault-1:8200"}}, true
@@ -102,11 +102,14 @@ func TestCounts(t *testing.T) {
 		"307":                   {func(m *telemetry.Meters) { m.Answered(307) }, []string{"proxy_success"}, ""},
 		"400":                   {func(m *telemetry.Meters) { m.Answered(400) }, []string{"proxy_client_error"}, ""},
 		"503":                   {func(m *telemetry.Meters) { m.Answered(503) }, []string{"proxy_client_error"}, ""},
-		"no answer":             {func(m *telemetry.Meters) { m.Failed(502) }, []string{"proxy_error"}, `vault_core_response_status_code{code="502",type="5xx"}`},
-		"no token yet":          {func(m *telemetry.Meters) { m.Failed(503) }, []string{"proxy_error"}, `vault_core_response_status_code{code="503",type="5xx"}`},
+		"no answer":             {func(m *telemetry.Meters) { m.Failed(502) }, []string{"proxy_error"}, ""},
+		"no token yet":          {func(m *telemetry.Meters) { m.Failed(503) }, []string{"proxy_error"}, ""},
 		"a client that left":    {func(m *telemetry.Meters) { m.Failed(499) }, nil, "leasehold_requests_abandoned"},
 		"a denied request":      {func(m *telemetry.Meters) { m.Denied() }, nil, "leasehold_requests_denied"},
-		"a refused request":     {func(m *telemetry.Meters) { m.Failed(429) }, nil, `leasehold_requests_refused vault_core_response_status_code{code="429",type="4xx"}`},
+		"a refused request":     {func(m *telemetry.Meters) { m.Failed(429) }, nil, "leasehold_requests_refused"},
+		"an error of our own":   {func(m *telemetry.Meters) { m.OwnError(429) }, nil, `vault_core_response_status_code{code="429",type="4xx"}`},
+		"one that nobody reads": {func(m *telemetry.Meters) { m.OwnError(499) }, nil, ""},
+		"an odd error":          {func(m *telemetry.Meters) { m.OwnError(477) }, nil, ""},
 		"login":                 {(*telemetry.Meters).AuthSuccess, []string{"auth_success"}, ""},
 		"failed login":          {(*telemetry.Meters).AuthFailure, []string{"auth_failure"}, ""},
 		"token held":            {func(m *telemetry.Meters) { m.Authenticated(true) }, []string{"authenticated"}, ""},
@@ -151,10 +154,12 @@ func TestSourcesAreAskedAtEachScrape(t *testing.T) {
 
 		`leasehold_token_state{auto_auth="a",state="held"}`: "1", `leasehold_token_state{auto_auth="a",state="renewing"}`: "0",
 		`leasehold_token_state{auto_auth="",state="logging_in"}`: "1", `leasehold_token_state{auto_auth="",state="held"}`: "0",
+		`leasehold_sink_writes{auto_auth="a"}`: "10", `leasehold_sink_failures{auto_auth="a"}`: "20", `leasehold_sink_writes{auto_auth=""}`: "0",
 		`leasehold_token_ttl{auto_auth="a"}`: "8", `leasehold_token_ttl{auto_auth=""}`: "",
 		`leasehold_token_next_renewal{auto_auth="a"}`: "9", `leasehold_token_next_renewal{auto_auth=""}`: "",
 
 		"leasehold_upstream_breaker_open": "1", `leasehold_upstream_node_up{node="vault-0:8200"}`: "1", `leasehold_upstream_node_up{node="vault-1:8200"}`: "0",
+		`leasehold_upstream_retries{reason="503"}`: "0", `leasehold_upstream_retries{reason="connection"}`: "0", // before the first
 		`leasehold_build_info{go="` + runtime.Version() + `",version="1.2.3"}`: "1",
 	} {
 		if samples[name] != want {

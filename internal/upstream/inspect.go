@@ -38,9 +38,9 @@ func newHistory(n int) []history {
 	return all
 }
 
-// failed notes the error of a try that did not reach the node.
-func (h *history) failed(o outcome, err error) {
-	if o >= distrusted && err != nil {
+// failed notes why a request or a check did not reach the node.
+func (h *history) failed(err error) {
+	if err != nil {
 		h.err, h.at = err, time.Now()
 	}
 }

@@ -126,7 +126,9 @@ func (ns *nodes) report(n *node, o outcome, err error) *node {
 	}
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
-	ns.history[i].failed(o, err)
+	if o >= distrusted {
+		ns.history[i].failed(err)
+	}
 	switch o {
 	case answered:
 		ns.failures = 0
@@ -171,8 +173,8 @@ func (ns *nodes) failed() {
 
 func (s standing) reachable() bool { return s.level != away }
 
-// checked takes in what a check of node i has found: steady, unable or away.
-func (ns *nodes) checked(i int, found level) {
+// checked takes in what a check of node i has found: steady, unable or away, and then why.
+func (ns *nodes) checked(i int, found level, err error) {
 	ns.outlook.hear()
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
@@ -187,6 +189,7 @@ func (ns *nodes) checked(i int, found level) {
 		}
 	}
 	if found == away {
+		ns.history[i].failed(err)
 		ns.failed()
 	} else {
 		ns.failures = 0

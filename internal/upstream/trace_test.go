@@ -34,7 +34,7 @@ func traced(t testing.TB, o ...sdk.TracerProviderOption) (trace.Tracer, *tracete
 func attr(s tracetest.SpanStub, key attribute.Key) string {
 	for _, kv := range s.Attributes {
 		if kv.Key == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

@@ -68,7 +68,7 @@ func TestAccessLog(t *testing.T) {
 // A logrotate moves the file and sends SIGHUP: the lines that follow are in a new one of that name. At the end every request has its line.
 func TestAccessLogIsOpenedAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
-	p := startProxy(t, fmt.Sprintf("access_log { path = %q }\n", path)+vaultStanza(shared.Address)+listenerStanza())
+	p := startProxy(t, fmt.Sprintf("access_log { path = %q }\n", path)+vaultStanza(shared.Address)+listenerStanza(), tellOwn)
 	p.do(t, "GET", "/v1/sys/before", "")
 	eventually(t, "there is a line", func() bool { return len(accessLines(t, path)) == 1 })
 	if err := os.Rename(path, path+".1"); err != nil {

@@ -48,7 +48,7 @@ func TestRevokeOnExit(t *testing.T) {
 
 // What cannot be revoked is named, within shutdown_timeout, and the exit is an ordinary one.
 func TestWhatCannotBeRevokedIsNamed(t *testing.T) {
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -235,10 +235,10 @@ func TestSinkEncrypted(t *testing.T) {
 			exists(t, path)
 			content := readFile(t, path)
 			plain := dh.decrypt(t, content)
-			if printed := leasehold(t, 0, append(dh.decryptArgs, path)...); printed.out != plain || printed.err != "" {
+			if printed := frank(t, 0, append(dh.decryptArgs, path)...); printed.out != plain || printed.err != "" {
 				t.Errorf("sink decrypt printed %q and %q", printed.out, printed.err)
 			}
-			remember(plain) // only now: leasehold fails for what was remembered
+			remember(plain)
 			if token := plain; c.wrap {
 				wantLive(t, unwrap(t, token))
 			} else {
@@ -279,7 +279,7 @@ func TestSinkWaitsForItsClient(t *testing.T) {
 		part, status := p.ready(t, "sink file "+path)
 		return status == http.StatusOK && part.Ready
 	})
-	wantLive(t, leasehold(t, 0, "sink", "decrypt", path, "-key="+private).out)
+	wantLive(t, frank(t, 0, "sink", "decrypt", path, "-key="+private).out)
 
 	before := readFile(t, private)
 	wantSentence(t, leasehold(t, 1, "sink", "keygen", "-private", private, "-public", filepath.Join(dir, "another")), private+" exists; ")

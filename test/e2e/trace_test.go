@@ -12,17 +12,19 @@ import (
 	"sync"
 	"testing"
 
+	collectmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	collect "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	wire "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 )
 
-// collector takes in spans as OTLP over HTTP has them, from whoever brings its key.
+// collector takes in spans and metrics as OTLP over HTTP has them, from whoever brings its key.
 type collector struct {
 	*httptest.Server
-	mu    sync.Mutex
-	spans []*wire.Span
-	text  strings.Builder // all that came, for a search of secrets
+	mu      sync.Mutex
+	spans   []*wire.Span
+	metrics int             // exports
+	text    strings.Builder // all that came, for a search of secrets
 }
 
 const collectorKey = "Bearer key-of-the-collector"
@@ -32,13 +34,18 @@ func startCollector(t *testing.T) *collector {
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var in collect.ExportTraceServiceRequest
-		if err != nil || proto.Unmarshal(body, &in) != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Authorization") != collectorKey {
-			http.Error(w, "no spans", http.StatusBadRequest)
+		var measured collectmetrics.ExportMetricsServiceRequest
+		isSpans, isMetrics := r.URL.Path == "/v1/traces" && proto.Unmarshal(body, &in) == nil, r.URL.Path == "/v1/metrics" && proto.Unmarshal(body, &measured) == nil
+		if err != nil || !isSpans && !isMetrics || r.Header.Get("Authorization") != collectorKey {
+			http.Error(w, "neither spans nor metrics", http.StatusBadRequest)
 			return
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		fmt.Fprintf(&c.text, "%v\n%s\n", &in, body)
+		fmt.Fprintf(&c.text, "%v\n%v\n%s\n", &in, &measured, body)
+		if isMetrics {
+			c.metrics++
+		}
 		for _, r := range in.ResourceSpans {
 			for _, s := range r.ScopeSpans {
 				c.spans = append(c.spans, s.Spans...)
@@ -53,6 +60,13 @@ func startCollector(t *testing.T) *collector {
 // stanza sends traces to the collector, and nothing else.
 func (c *collector) stanza(more string) string {
 	return fmt.Sprintf("telemetry {\n  otlp {\n    endpoint = %q\n    headers  = { Authorization = %q }\n    metrics  = false\n  }\n  traces { %s }\n}\n", c.URL, collectorKey, more)
+}
+
+// got is all that came.
+func (c *collector) got() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
 }
 
 // find returns the spans of a name, and of a trace if that is given.
@@ -179,7 +193,7 @@ func TestATraceLeadsFromTheClientToVault(t *testing.T) {
 	if own := c.find("GET own", ""); len(own) != 0 {
 		t.Errorf("%d spans of scrapes", len(own))
 	}
-	text := c.text.String()
+	text := c.got()
 	for _, s := range seenIn(text) {
 		t.Errorf("a secret is in a span: the one that begins %.8q", s)
 	}
@@ -205,7 +219,7 @@ func (c *collector) wantAtDoor(t *testing.T, d *door, parent *wire.Span, path, s
 // Without a traces block a client's trace is between the client and Vault.
 func TestWithoutTracesTheClientsHeadersReachVault(t *testing.T) {
 	d := startDoor(t)
-	p := startProxy(t, vaultStanza(d.URL)+listenerStanza())
+	p := startProxy(t, vaultStanza(d.URL)+listenerStanza(), tellOwn)
 	p.do(t, "GET", "/v1/sys/health", "", "Traceparent: "+clientParent, "Tracestate: vendor=opaque")
 	if got := d.at("/v1/sys/health"); len(got) != 1 || got[0] != clientParent+" vendor=opaque" {
 		t.Errorf("Vault was told %q", got)
