@@ -29,6 +29,7 @@ const (
 // wait runs `leasehold wait`.
 func wait(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set, f := newHealthFlags("wait", waitUsage, stderr, waitTimeout)
+	set.Lookup("timeout").Usage = "how long to wait"
 	if err := f.parse(set, args); err != nil {
 		return err
 	}

@@ -239,7 +239,7 @@ type Role uint8
 // The values "default", "metrics_only" and "admin".
 const (
 	RoleDefault     Role = iota // Vault's API, and our own endpoints
-	RoleMetricsOnly             // the metrics and readyz
+	RoleMetricsOnly             // the metrics, readyz and livez
 	RoleAdmin                   // our own endpoints, all of them
 )
 

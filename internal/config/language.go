@@ -65,7 +65,7 @@ var vaultKeys = table{
 	"namespace":       {kind: text, implied: "root", doc: "The namespace of logins; proxied requests keep their own, unless `prepend_configured_namespace`. `VAULT_NAMESPACE` and `-namespace` win."},
 	"retry":           {block: single, doc: "How requests are repeated."},
 
-	"health_check_interval": {kind: duration, preset: 5 * time.Second, floor: true, ours: true, doc: "Between looks at each of several addresses."},
+	"health_check_interval": {kind: duration, preset: 5 * time.Second, floor: true, ours: true, doc: "Between looks at each of several addresses; and how old may be what readyz knows of Vault."},
 	"pass_redirects":        {kind: boolean, ours: true, doc: "Redirects of Vault go to the client; also by `VAULT_DISABLE_REDIRECTS` and `-disable-redirects`."},
 	"redirect_hosts":        {kind: texts, example: `["vault-0.internal:8200", "*.vault.internal"]`, ours: true, doc: "Hosts, `host:port` or `*.domain`, that redirects may lead to beside Vault's own hosts and domains; they get to see tokens."},
 }
@@ -130,8 +130,8 @@ var listenerKeys = table{
 	"type":                     {kind: text, doc: "The type, if the label does not name it."},
 	"address":                  {kind: text, preset: defaultListenAddress, example: `"127.0.0.1:8200"`, doc: "Where clients connect: `host:port`."},
 	"auto_auth":                {kind: text, example: `"payments"`, implied: "the stanza without a name", ours: true, doc: "The name of the stanza whose token this listener lends, with `use_auto_auth_token`; see [several identities](#several-identities)."},
-	"role":                     {kind: oneOf("default", "metrics_only", "admin"), doc: "`metrics_only` serves the metrics and readyz, and nothing else; `admin` serves Leasehold's own endpoints, all of them, and nothing of Vault."},
-	"require_request_header":   {kind: boolean, doc: "`X-Vault-Request: true` is required on all but the metrics and readyz."},
+	"role":                     {kind: oneOf("default", "metrics_only", "admin"), doc: "`metrics_only` serves the metrics, readyz and livez, and nothing else; `admin` serves Leasehold's own endpoints, all of them, and nothing of Vault."},
+	"require_request_header":   {kind: boolean, doc: "`X-Vault-Request: true` is required on all but the metrics, readyz and livez."},
 	"agent_api":                {block: single, doc: "Leasehold's own endpoints."},
 	"proxy_api":                {block: single, doc: "Leasehold's own endpoints."},
 	"tls_disable":              {kind: boolean, doc: "Serves plain HTTP."},

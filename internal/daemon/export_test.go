@@ -35,3 +35,10 @@ func NewPulse(works func() error, since time.Time) func(context.Context) api.Liv
 func ClockState(clock *lease.Clock, started time.Time) api.PartState {
 	return (&parts{renews: clock, started: started}).clockState()
 }
+
+// ListenersState is what readyz tells of listeners that were bound then, in a process that has been asked to stop, or has not.
+func ListenersState(bound time.Time, stopping *time.Time) api.PartState {
+	p := &parts{bound: bound}
+	p.stopping.Store(stopping)
+	return p.listenersState()
+}

@@ -135,6 +135,19 @@ func sealed(s *vaulttest.Server, yes bool) {
 
 const creds = "/v1/leaser/creds/app?ttl=3600"
 
+// A probe that is under way when the stop begins is told of it. Later ones are refused, as all connections are.
+func TestListenersAsAPart(t *testing.T) {
+	bound := time.Now().Add(-time.Hour)
+	if got, want := daemon.ListenersState(bound, nil), (api.PartState{Name: "listeners", Ready: true, State: "open", Since: bound}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	since := bound.Add(time.Minute)
+	want := api.PartState{Name: "listeners", State: "closing", Since: since, Reason: "Leasehold was asked to stop; requests under way are finished"}
+	if got := daemon.ListenersState(bound, &since); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // Without anything to answer with, trouble of Vault fails; with an entry it degrades, which ?require=upstream takes for failing.
 func TestUpstreamAsAPart(t *testing.T) {
 	t.Parallel()

@@ -46,7 +46,7 @@ func (p *parts) partStates() []api.PartState {
 	return all
 }
 
-// listenersState is for balancers, and for what has connected before the stop.
+// listenersState is for probes that were under way when the stop began: later ones are not accepted.
 func (p *parts) listenersState() api.PartState {
 	part := api.PartState{Name: "listeners", Ready: true, State: "open", Since: p.bound}
 	if since := p.stopping.Load(); since != nil {
