@@ -85,9 +85,16 @@ func (rt *router) tellEvents(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Connection", "close") // the deadline of the last event stays
 	to := &stream{ResponseWriter: w, control: http.NewResponseController(w), stopping: f.stopping}
-	defer context.AfterFunc(f.stopping, func() {
+	hurried := make(chan struct{})
+	hurry := context.AfterFunc(f.stopping, func() {
+		defer close(hurried)
 		_ = to.control.SetWriteDeadline(time.Now().Add(farewell)) // fails only where nothing can be waited for
-	})()
+	})
+	defer func() {
+		if !hurry() {
+			<-hurried // w is not ours after that
+		}
+	}()
 	rt.stream(to, r)
 }
 
