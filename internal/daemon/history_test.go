@@ -3,6 +3,7 @@ package daemon_test
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,8 +13,8 @@ import (
 )
 
 // numbered takes samples that say which they are.
-func numbered(taken *int64) func() api.Sample {
-	return func() api.Sample { *taken++; return api.Sample{Requests: *taken} }
+func numbered(taken *atomic.Int64) func() api.Sample {
+	return func() api.Sample { return api.Sample{Requests: taken.Add(1)} }
 }
 
 func numbers(all []api.Sample) (n []int64) {
@@ -26,7 +27,7 @@ func numbers(all []api.Sample) (n []int64) {
 func TestHistoryIsAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h daemon.History
-		var taken int64
+		var taken atomic.Int64
 		ctx, stop := context.WithCancel(t.Context())
 		go h.Run(ctx, func() bool { return true }, numbered(&taken))
 		synctest.Wait()
@@ -54,9 +55,9 @@ func TestHistoryIsAnHour(t *testing.T) {
 		}
 		stop()
 		synctest.Wait()
-		before := taken
+		before := taken.Load()
 		time.Sleep(time.Minute)
-		if taken != before {
+		if taken.Load() != before {
 			t.Error("samples are taken after the end")
 		}
 	})
@@ -66,14 +67,14 @@ func TestHistoryIsAnHour(t *testing.T) {
 func TestNoHistoryThatNobodySees(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h daemon.History
-		var taken int64
-		wanted := false
-		go h.Run(t.Context(), func() bool { return wanted }, numbered(&taken))
+		var taken atomic.Int64
+		var wanted atomic.Bool
+		go h.Run(t.Context(), wanted.Load, numbered(&taken))
 		time.Sleep(time.Minute + time.Second)
-		if taken != 0 {
-			t.Errorf("%d samples", taken)
+		if n := taken.Load(); n != 0 {
+			t.Errorf("%d samples", n)
 		}
-		wanted = true // a reload has set enable_status
+		wanted.Store(true) // a reload has set enable_status
 		time.Sleep(20 * time.Second)
 		if all, _ := h.Since(0); len(all) != 2 {
 			t.Errorf("then %v", numbers(all))
