@@ -93,7 +93,7 @@ function plot(id, series, format, ceiling = roof) {
   const figure = at(id);
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
   const title = svg("title", {});
-  title.textContent = series.map(s => s.name + ": " + latest(s, format)).join(", ");
+  title.textContent = series.length === 0 ? "nothing to show" : series.map(s => s.name + ": " + latest(s, format)).join(", ");
   drawing.append(title);
   const end = points.length ? Math.max(...points.map(p => p[0])) : now();
   const begin = points.length ? Math.min(...points.map(p => p[0]), end - 60000) : end - 60000;
@@ -109,6 +109,7 @@ function plot(id, series, format, ceiling = roof) {
   label(drawing, "now", width - right, height - 6, "end");
   for (const s of series) draw(drawing, s, x, y);
   const caption = element("figcaption");
+  if (series.length === 0) caption.append(element("span", "nothing to show"));
   for (const s of series) caption.append(element("span", s.name + ": " + latest(s, format), "key " + s.className));
   figure.replaceChildren(drawing, caption);
 }
@@ -176,7 +177,14 @@ function showSamples() {
   plot("plot-held", [
     { name: "entries", className: "one", points: own(s => s.entries) },
     { name: "tokens known", className: "two", points: own(s => s.tokens) },
+    { name: "failing to renew", className: "bad", points: own(s => s.failing) },
   ], count);
+  const logins = [...new Set(samples.flatMap(s => Object.keys(s.token_left_seconds)))].sort();
+  plot("plot-left", logins.map((name, i) => ({
+    name, className: ["one", "two", "three", "four"][i % 4], points: own(s => s.token_left_seconds[name] ?? null),
+  })), span, spanRoof);
+  plot("plot-up", [{ name: "a node is up", className: "one", points: own(s => s.vault_up ? 1 : 0) }],
+    v => v >= 1 ? "yes" : v <= 0 ? "no" : "", () => 1);
 }
 
 function showStatus(s) {
@@ -239,7 +247,7 @@ function badge(text, className) {
   at("ready").className = "badge " + className;
 }
 
-// Asking. The header is what keeps other sites' pages from asking in this browser's name, and what require_request_header wants.
+// Asking. require_request_header wants the header.
 const ask = (path, signal) => fetch(path, { headers: { "X-Vault-Request": "true" }, cache: "no-store", credentials: "same-origin", signal });
 
 async function problem(resp) {
@@ -277,6 +285,15 @@ async function showLeases(after) {
 
 at("filter").addEventListener("submit", e => { e.preventDefault(); showLeases(); });
 
+// The list is asked for now and then while somebody looks at it, unless he has gone further: the daemon goes through all entries for it.
+let since = 0;
+
+function renewLeases() {
+  if (++since < 3 || document.hidden || page.length > 50) return;
+  since = 0;
+  showLeases();
+}
+
 // Live: server-sent events, read by fetch because EventSource can set no header.
 function dispatch(event) {
   let name = "message", data = "";
@@ -287,35 +304,47 @@ function dispatch(event) {
   if (!data) return;
   const value = JSON.parse(data);
   if (name === "history") { samples = value; showSamples(); }
-  if (name === "sample") { samples = samples.concat(value).slice(-400); showSamples(); }
+  if (name === "sample") { samples = samples.concat(value).slice(-360); showSamples(); renewLeases(); }
   if (name === "status") showStatus(value);
 }
 
+// listen returns when the stream ends. A status comes every five seconds: when nothing does, the connection is dead, or this machine slept.
 async function listen() {
-  const resp = await ask("events");
-  if (!resp.ok) throw new Error(await problem(resp));
-  at("live").textContent = "live";
-  const reader = resp.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (let rest = ""; ;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const events = (rest + value).split("\n\n");
-    rest = events.pop();
-    events.forEach(dispatch);
+  const dead = new AbortController();
+  let watchdog = setTimeout(() => dead.abort(), 20000);
+  try {
+    const resp = await ask("events", dead.signal);
+    if (!resp.ok) throw new Error(await problem(resp));
+    const reader = resp.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      clearTimeout(watchdog);
+      watchdog = setTimeout(() => dead.abort(), 20000);
+      at("live").textContent = "live";
+      const events = (rest + value).split("\n\n");
+      rest = events.pop();
+      events.forEach(dispatch);
+    }
+  } finally {
+    clearTimeout(watchdog);
   }
 }
 
 async function follow() {
   for (let wait = 1; ; wait = Math.min(wait * 2, 15)) {
     const begun = Date.now();
+    let why = "";
     try {
       await listen();
-      at("live").textContent = "not connected";
     } catch (e) {
-      at("live").textContent = "not connected: " + e.message;
+      why = e.name === "AbortError" ? "nothing comes" : e.message;
     }
+    const lasted = Date.now() - begun > 10000;
+    if (lasted) wait = 1;
+    if (lasted && !why) continue; // max_request_duration, most likely: nothing is wrong
+    at("live").textContent = why ? "not connected: " + why : "not connected";
     badge("not connected", "bad");
-    if (Date.now() - begun > 30000) wait = 1;
     await new Promise(done => setTimeout(done, wait * 1000));
   }
 }
