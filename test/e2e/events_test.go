@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	own "leasehold/internal/api"
 )
 
 // Each event has the form that the description says. The first sample after the history comes within two looks at ten seconds.
@@ -19,36 +21,25 @@ func TestEventsAreAsDescribed(t *testing.T) {
 	moment := schema("Moment")
 	schemas := map[string]*openapi3.Schema{"history": openapi3.NewArraySchema().WithItems(moment), "sample": moment, "status": schema("Status")}
 	r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read"))
-	p := startProxy(t, vaultStanza(shared.Address)+r.autoAuth()+injectToken+cacheStanza+listenerStanza(`role = "admin"`, `http_write_timeout = "3s"`))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URLs[0]+"/proxy/v1/events", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
+	p := startProxy(t, vaultStanza(shared.Address)+r.autoAuth()+injectToken+cacheStanza+listenerStanza()+
+		listenerStanza(`role = "admin"`, `http_write_timeout = "3s"`))
+	for range 2 {
+		_, _ = p.lease(t, "/v1/leaser/creds/sampled?ttl=600")
 	}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp := listenTo(t, p.URLs[1]+"/proxy/v1/events")
 	described := doc.Paths.Value("/proxy/v1/events").Get.Responses.Status(http.StatusOK).Value.Content
 	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || described.Get(kind) == nil {
 		t.Fatalf("events = %d with %s", resp.StatusCode, kind)
 	}
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	seen, event := map[string]int{}, ""
+	seen, lines := map[string]int{}, bufio.NewScanner(resp.Body)
 	for seen["history"] == 0 || seen["sample"] == 0 || seen["status"] < 2 {
-		if !lines.Scan() {
-			t.Fatalf("after %v the stream ended: %v", seen, lines.Err())
-		}
-		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
-			event = name
-			seen[event]++
-		}
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
+		event, data := nextEvent(t, lines)
+		seen[event]++
+		var s own.Sample
+		if event == "sample" && json.Unmarshal([]byte(data), &s) == nil && (s.Requests != 2 || s.Hits != 1 || s.Misses != 1 || s.Entries != 1 || s.Tokens != 1 ||
+			s.Failed != 0 || s.Failing != 0 || !s.VaultUp || s.RunwayMedian < 500 || s.RunwayMedian > 600 || s.Runway95 != s.RunwayMedian ||
+			s.TokenLeft["auto_auth"] < 3000 || s.TokenLeft["auto_auth"] > 3600 || time.Since(s.At) > time.Minute) {
+			t.Errorf("the sample is %s", data)
 		}
 		var body any
 		if schemas[event] == nil {
@@ -65,13 +56,45 @@ func TestEventsAreAsDescribed(t *testing.T) {
 	}
 }
 
+// listenTo asks for events, for a minute at most.
+func listenTo(t *testing.T, url string) *http.Response {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
+// nextEvent reads one.
+func nextEvent(t *testing.T, lines *bufio.Scanner) (event, data string) {
+	t.Helper()
+	for lines.Scan() {
+		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			event = name
+		}
+		if text, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			return event, text
+		}
+	}
+	t.Fatalf("the stream ended: %v", lines.Err())
+	return "", ""
+}
+
 // What a browser sends for another site's page is refused as described, by each endpoint that looks inside or changes something and by no other.
 func TestOtherSitesAreRefusedAsDescribed(t *testing.T) {
 	doc := loadDescription(t)
-	p := startProxy(t, vaultStanza(shared.Address)+newAppRole(t, shared).autoAuth()+cacheStanza+listenerStanza(`role = "admin"`))
+	p := startProxy(t, vaultStanza(shared.Address)+newAppRole(t, shared).autoAuth()+injectToken+cacheStanza+listenerStanza()+listenerStanza(`role = "admin"`))
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
-			url := p.URLs[0] + path
+			url := p.URLs[1] + path
 			if strings.HasSuffix(path, "/explain") {
 				url += "?path=x"
 			}

@@ -81,6 +81,9 @@ func TestStatusPage(t *testing.T) {
 			t.Errorf("%s shows %q, want %q in it", selector, got, want)
 		}
 	}
+	b.shot(t, "status light", "light", 1280, 900)
+	b.shot(t, "status dark", "dark", 1280, 900)
+	b.shot(t, "status narrow", "light", 390, 844)
 	// The filter is the daemon's.
 	b.do(t, chromedp.SetValue(chromedp.CSS(`#filter [name=state]`), "failing"), chromedp.Click(chromedp.CSS(`#filter button`)))
 	b.wait(t, "one lease is shown", `document.querySelectorAll("#leases tbody tr").length === 1 && document.querySelector("#leases").innerText.includes("billing")`)
@@ -99,11 +102,8 @@ func TestStatusPage(t *testing.T) {
 	if len(requests) < 6 {
 		t.Errorf("the page asked for %q alone", requests)
 	}
-	b.shot(t, "status light", "light", 1280, 900)
-	b.shot(t, "status dark", "dark", 1280, 900)
-	b.shot(t, "status narrow", "light", 390, 844)
 
-	// What is written into the page does not run, and the browser tells: so the check above can fail.
+	// What is written into the page does not run, and the browser tells: so the check of problems can fail.
 	b.wait(t, "a script was written into it, and did not run", `(() => {
 		const s = document.createElement("script"); s.textContent = "window.ran = 1"; document.head.append(s); return !("ran" in window);
 	})()`)
