@@ -181,5 +181,5 @@ var listenerKeys = table{
 var controlKeys = table{
 	"enable_quit":   {kind: boolean, doc: "Serves quit, under both prefixes."},
 	"enable_reauth": {kind: boolean, ours: true, doc: "Serves [reauth](auto-auth.md#it-heals-itself), under both prefixes."},
-	"enable_status": {kind: boolean, ours: true, doc: "Serves [status, leases and explain](operations.md#look-inside), under both prefixes."},
+	"enable_status": {kind: boolean, ours: true, doc: "Serves [status, leases and explain](operations.md#look-inside), events and the [status page](operations.md#the-status-page), under both prefixes."},
 }

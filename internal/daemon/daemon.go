@@ -80,6 +80,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	exit := p.watch(ctx)
 	endAccess := p.access.start()
 	defer endAccess() // after the listeners, whose last requests have lines too
+	p.feed = router.NewFeed(ctx, p.history.since)
 	r := p.newReloads(o, sockets, admin, stop)
 	for i, ln := range sockets {
 		s := settings(cfg.Listeners[i])
@@ -106,6 +107,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
 	g.Go(func() error { p.dump(ctx, o.Dumps); return nil })
+	g.Go(func() error { p.history.run(ctx, p.visible, p.sample); return nil })
 	g.Go(func() error { p.notify.feed(ctx, func() error { return p.watched(ctx, sockets) }); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
@@ -216,7 +218,7 @@ func (p *parts) routes(cfg *config.Config, l config.Listener, rights router.Righ
 	routes := router.Parts{
 		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
 		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
-		Tracer: p.tracer(), Inside: inside{p},
+		Tracer: p.tracer(), Inside: inside{p}, Feed: p.feed,
 	}
 	if p.needsVault() { // a login may be making the cache just now
 		routes.Answer, routes.Clear = gate{p}, gate{p}

@@ -42,3 +42,14 @@ func ListenersState(bound time.Time, stopping *time.Time) api.PartState {
 	p.stopping.Store(stopping)
 	return p.listenersState()
 }
+
+// History is what the last hour was like.
+type History = history
+
+// Run is run, for tests.
+func (h *history) Run(ctx context.Context, wanted func() bool, take func() api.Sample) {
+	h.run(ctx, wanted, take)
+}
+
+// Since is since, for tests.
+func (h *history) Since(seen int) ([]api.Sample, int) { return h.since(seen) }

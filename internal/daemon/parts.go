@@ -42,6 +42,8 @@ type parts struct {
 	hasher  *vault.Hasher // of what is told about accessors and leases
 	open    atomic.Pointer[[]openListener]
 	reload  atomic.Pointer[reloaded] // the last; nil before the first
+	history history
+	feed    *router.Feed // set before the listeners serve
 
 	bound    time.Time                 // when the listeners were; set before they serve
 	stopping atomic.Pointer[time.Time] // since when the stop is under way; nil before

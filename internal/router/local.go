@@ -82,5 +82,5 @@ func (rt *router) unknown(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "method not allowed; use "+allow)
 		return
 	}
-	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, reauth needs enable_reauth and auto_auth, status, leases and explain need enable_status, and what there is stands in api/openapi.yaml")
+	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, reauth needs enable_reauth and auto_auth, status, leases, explain, events and ui need enable_status, and what there is stands in api/openapi.yaml")
 }

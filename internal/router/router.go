@@ -46,7 +46,7 @@ type Options struct {
 	RequireRequestHeader bool               // refuse what lacks X-Vault-Request: true, our own endpoints included
 	EnableQuit           bool               // serve quit
 	EnableReauth         bool               // serve reauth, if there is Parts.Reauth
-	EnableStatus         bool               // serve status, leases and explain, if there is Parts.Inside
+	EnableStatus         bool               // serve status, leases, explain, events and ui, if there are Parts.Inside and Parts.Feed
 	Admin                bool               // serve our own endpoints, all of them, and nothing of Vault
 	CacheOff             bool               // cache-clear answers without doing anything
 	MaxRequestSize       int64              // bytes of a request's body; 0 or less means no limit
@@ -73,6 +73,7 @@ type Parts struct {
 	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Inside  insider                                      // nil where nothing may be looked at
+	Feed    *Feed                                        // what events tells; nil serves neither events nor the status page
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
 	Seen    func(*Exchange)                              // told of every request when it is over, and must not keep the Exchange; may be nil
 	// Accessor is asked for the accessor of each request's token before the request, which may be the end of the token. It may be nil.
@@ -122,12 +123,12 @@ func build(p Parts, opt Options) (*router, *chi.Mux) {
 		if opt.MetricsOnly {
 			continue
 		}
-		rt.own(m, app+"cache-clear", rt.guarded(rt.clearCache), http.MethodPost, http.MethodPut)
+		rt.own(m, app+"cache-clear", rt.private(opt.Admin, rt.clearCache), http.MethodPost, http.MethodPut)
 		if opt.EnableQuit {
-			rt.own(m, app+"quit", rt.guarded(rt.quit), http.MethodPost)
+			rt.own(m, app+"quit", rt.private(opt.Admin, rt.quit), http.MethodPost)
 		}
 		if opt.EnableReauth && rt.Reauth != nil {
-			rt.own(m, app+"reauth", rt.guarded(rt.reauth), http.MethodPost)
+			rt.own(m, app+"reauth", rt.private(opt.Admin, rt.reauth), http.MethodPost)
 		}
 		if opt.EnableStatus && rt.Inside != nil {
 			rt.lookInside(m, app)

@@ -20,6 +20,7 @@ type Exchange struct {
 	Began   time.Time
 	Took    time.Duration // until the last byte was handed to the connection
 	Aborted bool          // the handler panicked: the answer broke off, or there is a bug
+	Stream  bool          // the answer goes on for as long as the client wants to hear more
 
 	Upstream     int           // the status of Vault's last answer; 0 when none came, and for what did not go to Vault
 	Tries        int           // how often Vault was asked; those who waited for another's answer have 0

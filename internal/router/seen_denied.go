@@ -30,6 +30,7 @@ const (
 	refusedCrowd
 	refusedSize
 	refusedMethod
+	refusedSite
 	refusals // how many there are
 )
 

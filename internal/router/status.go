@@ -18,9 +18,13 @@ type insider interface {
 
 // lookInside adds the endpoints that look inside. They have no secret in them, but tell which paths are used, so that they are guarded as others are.
 func (rt *router) lookInside(m *chi.Mux, app string) {
-	rt.own(m, app+"status", rt.guarded(rt.tellStatus), http.MethodGet)
-	rt.own(m, app+"leases", rt.guarded(rt.tellLeases), http.MethodGet)
-	rt.own(m, app+"explain", rt.guarded(rt.explain), http.MethodGet)
+	rt.own(m, app+"status", rt.private(true, rt.tellStatus), http.MethodGet)
+	rt.own(m, app+"leases", rt.private(true, rt.tellLeases), http.MethodGet)
+	rt.own(m, app+"explain", rt.private(true, rt.explain), http.MethodGet)
+	if rt.Feed != nil {
+		rt.own(m, app+"events", rt.private(true, rt.tellEvents), http.MethodGet)
+		rt.showPage(m, app)
+	}
 }
 
 func (rt *router) tellStatus(w http.ResponseWriter, _ *http.Request) {

@@ -35,7 +35,8 @@ func TestDescriptionAndRoutesAgree(t *testing.T) {
 			described = append(described, method+" "+path)
 		}
 	}
-	mux := router.New(router.Parts{Metrics: http.NotFoundHandler(), Reauth: func(context.Context) error { return nil }, Inside: nobody{}},
+	mux := router.New(router.Parts{Metrics: http.NotFoundHandler(), Reauth: func(context.Context) error { return nil }, Inside: nobody{},
+		Feed: router.NewFeed(t.Context(), func(int) ([]own.Sample, int) { return nil, 0 })},
 		router.Options{Admin: true})
 	err := chi.Walk(mux, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if route != "/*" { // Vault's
@@ -104,6 +105,16 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{0, "POST", "explain", "", 405},
 		{1, "GET", "explain?path=x", "", 412},
 		{3, "GET", "explain?path=x", "", 404},
+		{0, "GET", "ui", "", 200},
+		{1, "GET", "ui", "", 200},
+		{2, "GET", "ui/page.js", "", 200},
+		{2, "GET", "ui/page.css", "", 200},
+		{2, "GET", "ui/icon.svg", "", 200},
+		{2, "POST", "ui", "", 405},
+		{3, "GET", "ui", "", 404},
+		{1, "GET", "events", "", 412},
+		{2, "POST", "events", "", 405},
+		{3, "GET", "events", "", 404},
 		{2, "POST", "reauth", "", 200},
 		{3, "POST", "reauth", "", 404},
 		{2, "GET", "metrics", "", 200},
