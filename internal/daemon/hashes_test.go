@@ -53,7 +53,11 @@ listener "tcp" {
 	r.ask(t, "GET", "/v1/leaser/creds/app?ttl=3600")
 	var status api.Status
 	var page api.LeasePage
-	r.read(t, "/proxy/v1/status", &status)
+	eventually(t, "the look at the token is done, which no request waits for", func() bool {
+		status = api.Status{}
+		r.read(t, "/proxy/v1/status", &status)
+		return status.AutoAuth[0].AccessorHash != ""
+	})
 	r.read(t, "/proxy/v1/leases?accessor="+status.AutoAuth[0].AccessorHash, &page)
 	line := r.end(t, out)[0]
 	hash := status.AutoAuth[0].AccessorHash
