@@ -61,6 +61,7 @@ type Config struct {
 	Connections     Connections
 	Telemetry       Telemetry
 	ExitAfterAuth   bool
+	Files           []string      // that were read, in order; none without -config
 	Settings        []Setting     // with Options.Sources: every value and where it came from, stanza by stanza, what is given before the defaults
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated

@@ -39,7 +39,7 @@ func Merge(old, next *Config, live func(key string) bool) *Config {
 			old.Set(next)
 		}
 	})
-	merged.Warnings, merged.Settings = next.Warnings, next.Settings
+	merged.Files, merged.Warnings, merged.Settings = next.Files, next.Warnings, next.Settings
 	return merged
 }
 
@@ -69,7 +69,7 @@ func join(above, word string) string {
 
 // fieldWords are those of fields that are not called in a file as in Config, and "" for what is no setting.
 var fieldWords = map[string]string{
-	"Config.AutoAuths": "auto_auth", "Config.Listeners": "listener", "Config.Warnings": "", "Config.Settings": "",
+	"Config.AutoAuths": "auto_auth", "Config.Listeners": "listener", "Config.Warnings": "", "Config.Settings": "", "Config.Files": "",
 	"Config.Connections": "disable_idle_connections/disable_keep_alives",
 
 	"Vault.HealthInterval":            "health_check_interval",

@@ -73,7 +73,7 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Warnings, cfg.Settings = warnings, d.origins.all()
+	cfg.Files, cfg.Warnings, cfg.Settings = d.files, warnings, d.origins.all()
 	return cfg, nil
 }
 

@@ -153,7 +153,7 @@ func TestEveryKeyThatWorksArrives(t *testing.T) {
 				MaxHeaderSize: 1 << 20, MaxConcurrent: 4096,
 			},
 		},
-		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second,
+		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second, Files: []string{"full.hcl"},
 		Telemetry: config.Telemetry{MetricsPrefix: "vault", PrometheusRetentionTime: 24 * time.Hour, FilterDefault: true},
 	}
 	if !reflect.DeepEqual(cfg, want) {

@@ -3,7 +3,6 @@ package daemon
 import (
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -107,12 +106,7 @@ func (p inside) stateFileStatus(counts telemetry.Counts) *api.StateFile {
 
 // configuration is where the settings are from.
 func (p inside) configuration() api.Configuration {
-	c := api.Configuration{Files: []string{}, NeedsRestart: []string{}}
-	for _, s := range p.now.Load().Settings {
-		if file := s.Source.Pos.File; file != "" && !slices.Contains(c.Files, file) {
-			c.Files = append(c.Files, file)
-		}
-	}
+	c := api.Configuration{Files: append([]string{}, p.now.Load().Files...), NeedsRestart: []string{}} // never null
 	if last := p.reload.Load(); last != nil {
 		c.LastReload, c.NeedsRestart = &last.Reload, append(c.NeedsRestart, last.waiting...)
 	}

@@ -65,6 +65,9 @@ func TestStatusOfARunningDaemon(t *testing.T) {
 	if c == nil || c.Entries != 5 || c.Tokens != 2 || c.Hits != 1 || c.Misses != 5 || c.States["fresh"] != 5 || c.Bytes <= 0 || s.Clock.NextDue == nil || s.StateFile != nil {
 		t.Errorf("the cache is %+v, the clock %+v", c, s.Clock)
 	}
+	if files := s.Configuration.Files; len(files) == 0 || filepath.Ext(files[0]) != ".hcl" || s.Configuration.LastReload != nil {
+		t.Errorf("the configuration is %+v", s.Configuration)
+	}
 	text := leasehold(t, 0, "status", "-address=unix://"+socket).out
 	for _, want := range []string{fmt.Sprintf("pid %d,", s.PID), ", ready", p.URLs[0], "approle", "5 entries, 2 tokens", "1 hits (16.7 % of requests)", shared.Address} {
 		if !strings.Contains(text, want) {
