@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,7 +52,7 @@ func NewClient(o Options) (*Client, error) {
 	switch {
 	case err == nil && u.Scheme == "unix" && u.Host == "" && u.Path != "":
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{Timeout: dialWithin}).DialContext(ctx, "unix", u.Path)
+			return (&net.Dialer{Timeout: dialWithin}).DialContext(ctx, "unix", socketPath(u.Path))
 		}
 		c.base = "http://leasehold"
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -61,6 +62,14 @@ func NewClient(o Options) (*Client, error) {
 	}
 	t.TLSClientConfig, err = o.TLS.config()
 	return c, err
+}
+
+// socketPath is the path in a unix:// URL: on Windows it is "C:/…", which a URL has behind a slash.
+func socketPath(path string) string {
+	if runtime.GOOS == "windows" && len(path) > 2 && path[2] == ':' {
+		return path[1:]
+	}
+	return path
 }
 
 // Address is where the client asks.

@@ -18,7 +18,7 @@ func Sockets(getenv func(string) string) (all []string) {
 	if own, _, _ := strings.Cut(getenv("RUNTIME_DIRECTORY"), ":"); own != "" { // of RuntimeDirectory=, which may name several
 		all = append(all, filepath.Join(own, "admin.sock"))
 	}
-	if user := getenv("XDG_RUNTIME_DIR"); user != "" {
+	if user := getenv("XDG_RUNTIME_DIR"); user != "" && !foreign(user) {
 		all = append(all, filepath.Join(user, "leasehold", "admin.sock"))
 	}
 	return append(all, "/run/leasehold/admin.sock")

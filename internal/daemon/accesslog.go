@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -24,15 +25,19 @@ type accessLog struct {
 	excluded       atomic.Pointer[router.Paths]
 	hasher         *vault.Hasher // as status and leases have it
 	stdout, stderr io.Writer
+	log            *slog.Logger
 }
 
 func newAccessLog(dropped *atomic.Int64, hasher *vault.Hasher, o Options) *accessLog {
-	a := &accessLog{AccessLog: telemetry.NewAccessLog(dropped, o.Log), hasher: hasher, stdout: cmp.Or[io.Writer](o.Stdout, os.Stdout), stderr: cmp.Or[io.Writer](o.Stderr, os.Stderr)}
+	a := &accessLog{AccessLog: telemetry.NewAccessLog(dropped, o.Log), hasher: hasher, stdout: cmp.Or[io.Writer](o.Stdout, os.Stdout), stderr: cmp.Or[io.Writer](o.Stderr, os.Stderr), log: o.Log}
 	a.excluded.Store(&router.Paths{})
 	return a
 }
 
-// start begins to write; end returns when all that was handed over is written.
+// lastLines is how long the end of the process waits for what is still to be written: a pipe that nobody reads would hold it up for good.
+const lastLines = 2 * time.Second
+
+// start begins to write; end returns when all that was handed over is written, or cannot be.
 func (a *accessLog) start() (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -42,7 +47,11 @@ func (a *accessLog) start() (end func()) {
 	}()
 	return func() {
 		cancel()
-		<-done
+		select {
+		case <-done:
+		case <-time.After(lastLines):
+			a.log.Warn("the last lines of access_log are lost: what it is written to takes none")
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -190,5 +192,25 @@ func TestReloadingTheAccessLog(t *testing.T) {
 		if got := strings.Join(paths(name), " "); got != want {
 			t.Errorf("%s has the lines of %s, want %s", name, got, want)
 		}
+	}
+}
+
+// A pipe that nobody reads holds up no stop for good.
+func TestAnAccessLogThatNobodyReads(t *testing.T) {
+	server := vaulttest.NewServer(t)
+	cfg := parse(t, fmt.Sprintf(`vault { address = %q }
+access_log {}
+listener "tcp" {
+  address     = "127.0.0.1:0"
+  tls_disable = true
+}`, server.URL))
+	unread, to := io.Pipe()
+	log := &logText{}
+	r := run(t, cfg, daemon.Options{Stdout: to, Log: slog.New(slog.NewTextHandler(log, nil))})
+	t.Cleanup(func() { _ = unread.Close() }) // before goleak looks
+	r.ask(t, "GET", "/v1/sys/health")
+	r.stop()
+	if err := <-r.done; err != nil || !strings.Contains(log.String(), "the last lines of access_log are lost") {
+		t.Errorf("ended with %v; log: %s", err, log)
 	}
 }

@@ -95,12 +95,18 @@ func (x *Index) List(q Query) (Page, error) {
 		found = found[:q.Limit]
 		page.Next = q.writePlace(found[q.Limit-1])
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, f := range found {
-		if f.entry.end.Load() != 0 { // else it was removed meanwhile
-			page.Views = append(page.Views, q.view(f))
+	for some := range slices.Chunk(found, chunk) {
+		x.mu.Lock()
+		for _, f := range some {
+			if f.entry.end.Load() != 0 { // else it was removed meanwhile
+				page.Views = append(page.Views, view(f))
+			}
 		}
+		x.mu.Unlock()
+	}
+	for i := range page.Views { // without the lock: to hide what may be a secret takes longer than to copy
+		v := &page.Views[i]
+		v.Path, v.Mount = q.Show(v.Path), q.Show(v.Mount)
 	}
 	return page, nil
 }
@@ -120,10 +126,11 @@ func (q *Query) matches(e *Entry, pattern *Rule) bool {
 	return q.Mount == "" || ok && (rest == "" || rest[0] == '/')
 }
 
-func (q *Query) view(f position) View {
+// view is an entry as it is told, but for what Query.Show is to hide.
+func view(f position) View {
 	e := f.entry
 	v := View{
-		ID: f.id, Token: e.token != nil, Namespace: e.namespace, Path: q.Show(e.path), Mount: q.Show(mountOf(e.inside())), Accessor: e.accessor(),
+		ID: f.id, Token: e.token != nil, Namespace: e.namespace, Path: e.path, Mount: mountOf(e.inside()), Accessor: e.accessor(),
 		Created: e.answer.Received, Until: time.Unix(0, e.end.Load()), Renewal: e.renewal(), Renewable: !e.last && !e.replaced,
 		State: e.state(), Hits: int64(e.hits.Load()), Size: e.size,
 	}
