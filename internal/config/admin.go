@@ -8,6 +8,8 @@ func (d *decoder) adminSocket(top section) string {
 	path := top.String("admin_socket")
 	at := top.place("admin_socket")
 	switch {
+	case strings.EqualFold(path, "off"):
+		return "off"
 	case strings.HasPrefix(path, "@"):
 		d.fail(Problem{at, "admin_socket", "an abstract socket has no mode: everybody on the machine could connect", example})
 	case strings.Contains(path, "://"):

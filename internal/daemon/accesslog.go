@@ -83,7 +83,7 @@ func (a *accessLog) write(x *router.Exchange) {
 	}
 	attrs := append(make([]slog.Attr, 0, 24), caller(r)...)
 	attrs = append(attrs,
-		slog.String("method", router.Clip(r.Method)), slog.String("path", x.LogPath()), slog.String("route", x.Route),
+		slog.String("method", vault.LogMethod(r.Method)), slog.String("path", x.LogPath()), slog.String("route", x.Route),
 		slog.Int("status", x.Status), slog.Float64("duration", x.Took.Seconds()), slog.Int64("bytes", x.Bytes))
 	if x.Outcome != "" {
 		attrs = append(attrs, slog.String("outcome", x.Outcome))

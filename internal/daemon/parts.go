@@ -275,7 +275,7 @@ func (p *parts) unanswered(r *http.Request, status int, err error) {
 	if status < http.StatusInternalServerError || errors.Is(err, upstream.ErrAway) {
 		level = slog.LevelDebug // the client left, or was told what is wrong with its request; or the log has said what is wrong
 	}
-	p.failures.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
+	p.failures.Log(r.Context(), level, "request not answered by Vault", slog.String("method", vault.LogMethod(r.Method)), slog.Int("status", status), slog.Any("error", err))
 }
 
 // pointsAt tells whether an address of Vault is addr, which happens when a shell is set up for Leasehold's clients.

@@ -50,14 +50,12 @@ func (p inside) Status(full bool) api.Status {
 	return s
 }
 
-// details are those of a record. Who may not see accessors sees no lease ids either: some may be revoked by whoever knows them.
+// details are those of a record. A lease has the name there that leases tells: some may be revoked by whoever knows their ids. Accessors are shown where
+// full is, and else named as well.
 func (p inside) details(of map[string]string, full bool) map[string]string {
-	if full {
-		return of
-	}
 	shown := maps.Clone(of)
 	for key, text := range of {
-		if last := key[strings.LastIndexByte(key, '.')+1:]; last == "accessor" || last == "lease" {
+		if last := key[strings.LastIndexByte(key, '.')+1:]; last == "lease" || last == "accessor" && !full {
 			shown[key] = p.hasher.Of(text)
 		}
 	}

@@ -19,7 +19,9 @@ func (rt *router) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusRequestEntityTooLarge {
 		rt.refuse(w, r, refusedSize, text)
 	}
-	rt.Failed(r, status, err)
+	if rt.Failed != nil {
+		rt.Failed(r, status, err)
+	}
 	writeError(w, status, text)
 }
 

@@ -70,7 +70,7 @@ type Parts struct {
 	Live    func(context.Context) api.Liveness           // asked for each livez
 	Quit    func()                                       // begins an orderly stop; harmless when called again
 	Reauth  func(context.Context) error                  // logs in now, and returns how that went; nil without auto-auth
-	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault
+	Failed  func(r *http.Request, status int, err error) // told of requests that got no answer from Vault; may be nil
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Inside  insider                                      // nil where nothing may be looked at
 	Feed    *Feed                                        // what events tells; nil serves neither events nor the status page
@@ -180,7 +180,7 @@ func (rt *router) guarded(next http.HandlerFunc) http.HandlerFunc {
 		if rt.opt.RequireRequestHeader {
 			if v := r.Header["X-Vault-Request"]; len(v) != 1 || v[0] != "true" {
 				rt.refuse(w, r, refusedHeader, textHeader)
-				writeError(w, http.StatusPreconditionFailed, textHeader)
+				rt.fail(w, r, answer{http.StatusPreconditionFailed, textHeader})
 				return
 			}
 		}
@@ -224,7 +224,7 @@ func (rt *router) bounded(next http.HandlerFunc) http.HandlerFunc {
 func (rt *router) toVault(w http.ResponseWriter, r *http.Request) {
 	if unserved(r.Method) {
 		rt.refuse(w, r, refusedMethod, "CONNECT and TRACE are not served by Leasehold")
-		writeError(w, http.StatusMethodNotAllowed, r.Method+" is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods")
+		rt.fail(w, r, answer{http.StatusMethodNotAllowed, r.Method + " is not served; use Leasehold's address as VAULT_ADDR, with Vault's methods"})
 		return
 	}
 	id, err := rt.identify(r)

@@ -29,7 +29,7 @@ func (rt *router) private(named bool, next http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		rt.refuse(w, r, refusedSite, why)
-		writeError(w, http.StatusForbidden, why)
+		rt.fail(w, r, answer{http.StatusForbidden, why})
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"leasehold/internal/vault"
 )
 
 // line keeps a crowd of denials from filling the log: one a second is written, with the number of those that were not.
@@ -45,7 +47,7 @@ func (l *line) denied(rt *router, r *http.Request, c Caller, reason, path string
 	logged := false
 	l.pace.Do(func() {
 		logged = true
-		attrs := []slog.Attr{slog.String("reason", reason), slog.String("method", clip(r.Method)), slog.String("path", loggable(path))}
+		attrs := []slog.Attr{slog.String("reason", reason), slog.String("method", vault.LogMethod(r.Method)), slog.String("path", loggable(path))}
 		attrs = append(attrs, more...)
 		if c.HasIDs {
 			attrs = append(attrs, slog.Uint64("uid", uint64(c.UID)))

@@ -32,6 +32,9 @@ func TestRefusalsAreLogged(t *testing.T) {
 						t.Fatalf("status = %d, want %d", w.Code, tc.status)
 					}
 				}
+				if len(f.failures) != 4 || f.failures[0].status != tc.status {
+					t.Errorf("counted: %v", f.failures)
+				}
 				time.Sleep(1100 * time.Millisecond)
 				f.do(tc.method, target, tc.body)
 				log := f.log.String()

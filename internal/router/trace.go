@@ -34,7 +34,10 @@ func (rt *router) spans(next http.Handler) http.Handler {
 			return
 		}
 		method := tracedMethod(r.Method)
-		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx := r.Context()
+		if len(r.Header["Traceparent"]) == 1 { // with more of them none is to be trusted (W3C trace context, section 3.2)
+			ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		}
 		options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 			semconv.HTTPRequestMethodKey.String(method), semconv.NetworkProtocolVersion(strconv.Itoa(r.ProtoMajor)), routeKey.String(route))}
 		if theirs := trace.SpanContextFromContext(ctx); theirs.IsValid() && !rt.opt.TrustParent {

@@ -164,6 +164,7 @@ func TestTheClientsTraceGoesOnIfItIsTrusted(t *testing.T) {
 	for name, tc := range map[string]struct {
 		trust   bool
 		parent  string
+		more    string // another Traceparent
 		sampler []sdk.TracerProviderOption
 		spans   int
 		theirs  bool // the span is in the client's trace
@@ -177,14 +178,19 @@ func TestTheClientsTraceGoesOnIfItIsTrusted(t *testing.T) {
 		"not trusted, whatever it decides": {parent: unsampled, spans: 1, linked: true},
 		"none":                             {trust: true, spans: 1},
 		"broken":                           {trust: true, parent: "00-7-7-01", spans: 1},
+		"two of them":                      {trust: true, parent: theirParent, more: unsampled, spans: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var fields []string
 			if tc.parent != "" {
 				fields = []string{"Traceparent", tc.parent, "Tracestate", "vendor=x"}
 			}
+			r := newRequest("GET", "/v1/db/creds/app", "", fields...)
+			if tc.more != "" {
+				r.Header.Add("Traceparent", tc.more)
+			}
 			o := append([]sdk.TracerProviderOption{sdk.WithSampler(sdk.ParentBased(sdk.AlwaysSample()))}, tc.sampler...)
-			all := traced(t, router.Options{TrustParent: tc.trust}, ok, newRequest("GET", "/v1/db/creds/app", "", fields...), o...)
+			all := traced(t, router.Options{TrustParent: tc.trust}, ok, r, o...)
 			if len(all) != tc.spans {
 				t.Fatalf("%d spans, want %d", len(all), tc.spans)
 			}

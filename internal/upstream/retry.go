@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"leasehold/internal/vault"
 )
 
 const (
@@ -123,7 +125,7 @@ func (x *exchange) logRetry(ctx context.Context, method string, n int, wait time
 	if resp != nil {
 		cause = slog.Int("status", resp.StatusCode)
 	}
-	x.client.log.DebugContext(ctx, "asking Vault again", slog.String("method", method), slog.Int("retry", n), slog.Duration("wait", wait), cause)
+	x.client.log.DebugContext(ctx, "asking Vault again", slog.String("method", vault.LogMethod(method)), slog.Int("retry", n), slog.Duration("wait", wait), cause)
 }
 
 // sleep waits, unless ctx ends first.
