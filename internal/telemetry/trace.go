@@ -38,7 +38,7 @@ func NewTraces(s TraceSettings) (*Traces, error) {
 }
 
 func newTraces(s TraceSettings, exporter sdktrace.SpanExporter) *Traces {
-	t := &Traces{exporter: &notedSpans{SpanExporter: exporter, failures: &failures{log: s.Log, what: "OTLP, traces"}}, log: s.Log}
+	t := &Traces{exporter: &notedSpans{SpanExporter: exporter, failures: newFailures(s.Log, "OTLP, traces", s.OTLP.Headers)}, log: s.Log}
 	t.exporter.ended, t.exporter.end = context.WithCancel(context.Background())
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(t.exporter),
@@ -58,7 +58,7 @@ func (t *Traces) Close() {
 	err := t.provider.Shutdown(ctx)
 	t.exporter.end() // a batch that is under way is not waited for: the batcher does not heed ctx
 	if err != nil {
-		t.log.Warn("the last spans were not delivered", slog.Any("error", err))
+		t.log.Warn("the last spans were not delivered", slog.String("error", t.exporter.failures.hush.text(err)))
 	}
 }
 
