@@ -151,7 +151,7 @@ func TestWhatACollectorAnswersIsNotLogged(t *testing.T) {
 			}
 			_, span := traces.Tracer().Start(t.Context(), "span")
 			span.End()
-			traces.Close()
+			traces.Close(t.Context())
 			wantHushed(t, out, tc.want)
 		})
 	}

@@ -3,14 +3,10 @@ package telemetry
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
-
-// flushWait bounds how long the end of the process waits for a collector to take in the last spans.
-const flushWait = 3 * time.Second
 
 // TraceSettings say where spans go and which of them.
 type TraceSettings struct {
@@ -51,10 +47,8 @@ func newTraces(s TraceSettings, exporter sdktrace.SpanExporter) *Traces {
 // Tracer makes spans.
 func (t *Traces) Tracer() trace.Tracer { return t.provider.Tracer("leasehold") }
 
-// Close sends what is left, for three seconds at most. Spans that come later are dropped.
-func (t *Traces) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
-	defer cancel()
+// Close sends what is left, until ctx ends. Spans that come later are dropped.
+func (t *Traces) Close(ctx context.Context) {
 	err := t.provider.Shutdown(ctx)
 	t.exporter.end() // a batch that is under way is not waited for: the batcher does not heed ctx
 	if err != nil {
