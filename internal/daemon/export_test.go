@@ -53,3 +53,6 @@ func (h *history) Run(ctx context.Context, wanted func() bool, take func() api.S
 
 // Since is since, for tests.
 func (h *history) Since(seen int) ([]api.Sample, int) { return h.since(seen) }
+
+// SideBySide is sideBySide, for tests.
+var SideBySide = sideBySide

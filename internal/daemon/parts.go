@@ -245,26 +245,15 @@ func (p *parts) clock() *lease.Clock {
 	return p.renews
 }
 
-// lastExport bounds how long the end waits for what metrics are sent to.
-const lastExport = 2 * time.Second
-
 // close ends what build began, whole or in part.
 func (p *parts) close() {
 	p.folding.Close()
 	if p.cache != nil {
 		p.cache.Close()
 	}
-	var err error
-	if p.meters != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), lastExport)
-		err = p.meters.Close(ctx)
-		cancel()
-	}
-	if err = errors.Join(err, p.journal.close()); err != nil {
+	err := p.journal.close() // before anything that waits for others, since a supervisor's patience may end meanwhile
+	if err = errors.Join(err, p.sendLast()); err != nil {
 		p.log.Warn("not everything could be closed", slog.Any("error", err))
-	}
-	if p.traces != nil {
-		p.traces.Close()
 	}
 }
 

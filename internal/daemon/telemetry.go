@@ -22,7 +22,7 @@ func collector(c *config.OTLP) *telemetry.OTLP {
 func (p *parts) newMeters(version string) (*telemetry.Meters, error) {
 	t := p.cfg.Telemetry
 	if t.OTLP != nil {
-		telemetry.HandleErrors(p.log)
+		telemetry.HandleErrors(p.log, t.OTLP.Headers)
 	}
 	return telemetry.New(telemetry.Settings{
 		Prefix: t.MetricsPrefix, Version: version, DisableHostname: t.DisableHostname, HostLabel: t.EnableHostnameLabel,

@@ -15,7 +15,7 @@ func (p *parts) newTraces(version string) (*telemetry.Traces, error) {
 	if t.Traces == nil {
 		return nil, nil
 	}
-	telemetry.HandleErrors(p.log)
+	telemetry.HandleErrors(p.log, t.OTLP.Headers)
 	traces, err := telemetry.NewTraces(telemetry.TraceSettings{OTLP: *collector(t.OTLP), SampleRatio: t.Traces.SampleRatio, Version: version, Log: p.log})
 	if err != nil {
 		return nil, fmt.Errorf("%stelemetry: %w", place(t.Traces.Pos), err)

@@ -11,10 +11,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// HandleErrors has log told of what OpenTelemetry itself cannot do, such as a collector that took in a part of an export. There is one such place in a
-// process: the last call counts.
-func HandleErrors(log *slog.Logger) {
-	said := &failures{log: log, what: "OpenTelemetry"}
+// HandleErrors has log told of what OpenTelemetry itself cannot do, such as a collector that took in a part of an export. Headers are those
+// that collectors are sent: their values are not logged. There is one such place in a process: the last call counts.
+func HandleErrors(log *slog.Logger, headers map[string]string) {
+	said := newFailures(log, "OpenTelemetry", headers)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { said.note(err) }))
 }
 
@@ -25,11 +25,16 @@ const sayAgain = time.Minute
 type failures struct {
 	log  *slog.Logger
 	what string // goes where
+	hush hush   // about the headers that are sent along
 
 	mu     sync.Mutex
 	row    int // failures since the last success
 	unsaid int // of them, since the log was told
 	said   time.Time
+}
+
+func newFailures(log *slog.Logger, what string, headers map[string]string) *failures {
+	return &failures{log: log, what: what, hush: hushing(headers)}
 }
 
 // note takes in how an export went.
@@ -45,7 +50,7 @@ func (f *failures) note(err error) {
 	}
 	f.row++
 	if now := time.Now(); f.row == 1 || now.Sub(f.said) >= sayAgain {
-		f.log.Warn("metrics or traces are not delivered; nothing else is affected", slog.String("to", f.what), slog.Int("not_logged", f.unsaid), slog.Any("error", err))
+		f.log.Warn("metrics or traces are not delivered; nothing else is affected", slog.String("to", f.what), slog.Int("not_logged", f.unsaid), slog.String("error", f.hush.text(err)))
 		f.said, f.unsaid = now, 0
 		return
 	}

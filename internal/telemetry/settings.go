@@ -79,14 +79,14 @@ func (m *Meters) readers() (all []sdk.Reader, err error) {
 	m.recent = newRecent(s)
 	all = []sdk.Reader{prom, m.recent.reader}
 	for _, push := range s.pushes() {
-		all = append(all, sdk.NewPeriodicReader(noted{push, &failures{log: s.Log, what: push.kind + " " + push.address}}, s.periodic(pushEvery)...))
+		all = append(all, sdk.NewPeriodicReader(noted{push, newFailures(s.Log, push.kind+" "+push.address, nil)}, s.periodic(pushEvery)...))
 	}
 	if o := s.OTLP; o != nil {
 		exporter, err := o.metrics(context.Background())
 		if err != nil {
 			return nil, fmt.Errorf("create the OTLP exporter: %w", err)
 		}
-		all = append(all, sdk.NewPeriodicReader(noted{exporter, &failures{log: s.Log, what: "OTLP"}}, s.periodic(o.Interval)...))
+		all = append(all, sdk.NewPeriodicReader(noted{exporter, newFailures(s.Log, "OTLP", o.Headers)}, s.periodic(o.Interval)...))
 	}
 	return all, nil
 }

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -154,7 +155,7 @@ func (p *push) line(r reading, value, kind string) string {
 		if p.tagged {
 			tags = append(tags[:len(tags):len(tags)], string(kv.Key)+":"+kv.Value.String())
 		} else {
-			name += "." + kv.Value.String()
+			name += "." + part(kv.Value.String())
 		}
 	}
 	line := plain.Replace(name) + ":" + value + kind
@@ -169,5 +170,11 @@ var (
 	plain   = strings.NewReplacer(":", "_", "|", "_", " ", "_", "\n", "_", "@", "_")
 	tagText = strings.NewReplacer("|", "_", "\n", "_")
 )
+
+// part is the value of a label as one part of a name: servers make a tree of the dots, in which no part is empty. The auto_auth that has no name is the
+// one whose value is.
+func part(value string) string {
+	return cmp.Or(strings.ReplaceAll(value, ".", "_"), "default")
+}
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +119,33 @@ func TestTheEndSendsWhatIsLeft(t *testing.T) {
 	wantLines(t, server.lines(t, "vault.proxy.cache.miss"), "vault.proxy.cache.miss:1|c")
 }
 
+// A label is one part of a name, whatever its value is, and a tag has the value itself.
+func TestLabelsInNames(t *testing.T) {
+	plain, tagged := listenUDP(t), listenUDP(t)
+	from := sources()
+	from.Nodes = func() ([]telemetry.Node, bool) {
+		return []telemetry.Node{{Host: "vault-0.example.com:8200", Up: true}}, true
+	}
+	m := metersOf(t, telemetry.Settings{
+		Version: "1.2.3", Statsd: plain.LocalAddr().String(), Dogstatsd: tagged.LocalAddr().String(), DisableHostname: true,
+		Producers: []sdk.Producer{telemetry.NewRequests(routes, outcomes)}, Log: slog.New(slog.DiscardHandler),
+	}, from)
+	if err := m.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	runtimes := strings.ReplaceAll(runtime.Version(), ".", "_")
+	names := plain.lines(t, lastOf)
+	wantLines(t, names, "leasehold.token.state.default.logging_in:1|g", "leasehold.token.state.a.held:1|g", "leasehold.outage.runway.0_95:60|g",
+		"leasehold.upstream.node.up.vault-0_example_com_8200:1|g", "leasehold.build.info."+strings.NewReplacer(" ", "_", ":", "_").Replace(runtimes)+".1_2_3:1|g")
+	for _, line := range names {
+		if name, _, _ := strings.Cut(line, ":"); strings.Contains(name, "..") || strings.HasSuffix(name, ".") {
+			t.Errorf("%q has an empty part", line)
+		}
+	}
+	wantLines(t, tagged.lines(t, lastOf), "leasehold.token.state:1|g|#auto_auth:,state:logging_in", "leasehold.outage.runway:60|g|#quantile:0.95",
+		"leasehold.upstream.node.up:1|g|#node:vault-0.example.com:8200")
+}
+
 func TestTheHostInNamesOfGauges(t *testing.T) {
 	name, err := os.Hostname()
 	if err != nil {
@@ -131,7 +159,7 @@ func TestTheHostInNamesOfGauges(t *testing.T) {
 		"one way out":          {telemetry.Settings{NoPrometheus: true}, "vault.proxy.authenticated:0|g"},
 		"turned off":           {telemetry.Settings{DisableHostname: true}, "vault.proxy.authenticated:0|g"},
 		"with another prefix":  {telemetry.Settings{Prefix: "edge"}, "edge." + name + ".proxy.authenticated:0|g"},
-		"as a label":           {telemetry.Settings{HostLabel: true}, "vault.proxy.authenticated." + name + ":0|g"},
+		"as a label":           {telemetry.Settings{HostLabel: true}, "vault.proxy.authenticated." + strings.ReplaceAll(name, ".", "_") + ":0|g"},
 		"our own have it not":  {telemetry.Settings{}, "leasehold.cache.entries:7|g"},
 		"counters have it not": {telemetry.Settings{}, "vault.proxy.cache.hit:1|c"},
 	} {

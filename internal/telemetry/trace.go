@@ -3,14 +3,10 @@ package telemetry
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
-
-// flushWait bounds how long the end of the process waits for a collector to take in the last spans.
-const flushWait = 3 * time.Second
 
 // TraceSettings say where spans go and which of them.
 type TraceSettings struct {
@@ -38,7 +34,7 @@ func NewTraces(s TraceSettings) (*Traces, error) {
 }
 
 func newTraces(s TraceSettings, exporter sdktrace.SpanExporter) *Traces {
-	t := &Traces{exporter: &notedSpans{SpanExporter: exporter, failures: &failures{log: s.Log, what: "OTLP, traces"}}, log: s.Log}
+	t := &Traces{exporter: &notedSpans{SpanExporter: exporter, failures: newFailures(s.Log, "OTLP, traces", s.OTLP.Headers)}, log: s.Log}
 	t.exporter.ended, t.exporter.end = context.WithCancel(context.Background())
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(t.exporter),
@@ -51,14 +47,12 @@ func newTraces(s TraceSettings, exporter sdktrace.SpanExporter) *Traces {
 // Tracer makes spans.
 func (t *Traces) Tracer() trace.Tracer { return t.provider.Tracer("leasehold") }
 
-// Close sends what is left, for three seconds at most. Spans that come later are dropped.
-func (t *Traces) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), flushWait)
-	defer cancel()
+// Close sends what is left, until ctx ends. Spans that come later are dropped.
+func (t *Traces) Close(ctx context.Context) {
 	err := t.provider.Shutdown(ctx)
 	t.exporter.end() // a batch that is under way is not waited for: the batcher does not heed ctx
 	if err != nil {
-		t.log.Warn("the last spans were not delivered", slog.Any("error", err))
+		t.log.Warn("the last spans were not delivered", slog.String("error", t.exporter.failures.hush.text(err)))
 	}
 }
 

@@ -141,7 +141,7 @@ func TestSpansReachTheCollector(t *testing.T) {
 			_, child := traces.Tracer().Start(ctx, "child")
 			child.End()
 			parent.End()
-			traces.Close() // sends what is left
+			traces.Close(t.Context()) // sends what is left
 			if got := c.names(); len(got) != 2 || got[0] != "child" || got[1] != "parent" {
 				t.Fatalf("spans %v, want child and parent; log: %s", got, out)
 			}
@@ -187,7 +187,7 @@ func TestSampling(t *testing.T) {
 			}
 			_, span := traces.Tracer().Start(tc.parent, "span")
 			span.End()
-			traces.Close()
+			traces.Close(t.Context())
 			if got := len(c.names()) == 1; got != tc.want {
 				t.Errorf("recorded: %v, want %v", got, tc.want)
 			}
@@ -213,7 +213,7 @@ func TestACollectorThatFailsIsToldOf(t *testing.T) {
 				_, span := traces.Tracer().Start(t.Context(), "span")
 				span.End()
 			}
-			traces.Close()
+			traces.Close(t.Context())
 			if got := strings.Count(out.String(), "level=WARN"); got < 1 || got > 2 || !strings.Contains(out.String(), fmt.Sprint(answer)) || strings.Contains(out.String(), "hush") {
 				t.Errorf("%d warnings, want one a minute, with the status: %s", got, out)
 			}
@@ -242,8 +242,11 @@ func TestTheEndWaitsForNoCollector(t *testing.T) {
 	_, span := traces.Tracer().Start(t.Context(), "span")
 	span.End()
 	closed := make(chan struct{})
-	go func() { traces.Close(); close(closed) }()
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	go func() { traces.Close(ctx); close(closed) }()
 	<-arrived
+	giveUp()
 	select {
 	case <-closed:
 	case <-time.After(time.Minute):
