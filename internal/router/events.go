@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxStreams bounds who listens to events at one time, on all listeners together.
+	// maxStreams bounds who listens to events at one time, on all listeners together; administrators count apart, so that no client shuts them out.
 	maxStreams = 16
 	// eventPace is between two events "status", which tell that the stream lives as well.
 	eventPace = 5 * time.Second
@@ -29,8 +29,7 @@ const (
 type Feed struct {
 	samples  samples
 	stopping context.Context
-	streams  atomic.Int64
-	told     [2]statusText // without accessors, and with them
+	to       [2]audience // clients, and administrators
 }
 
 // samples returns those that were taken after the first seen, the oldest first, and how many have been taken by now.
@@ -39,6 +38,19 @@ type samples = func(seen int) (fresh []api.Sample, taken int)
 // NewFeed returns a feed of samples. Streams end when stopping does.
 func NewFeed(stopping context.Context, from samples) *Feed {
 	return &Feed{stopping: stopping, samples: from}
+}
+
+// audience is who is told the same.
+type audience struct {
+	streams atomic.Int64
+	told    statusText // with accessors for administrators
+}
+
+func (f *Feed) audience(admin bool) *audience {
+	if admin {
+		return &f.to[1]
+	}
+	return &f.to[0]
 }
 
 // statusText is a status as it was told last.
@@ -50,10 +62,7 @@ type statusText struct {
 
 // status is that of now, or of a moment ago.
 func (f *Feed) status(from insider, full bool) ([]byte, error) {
-	last := &f.told[0]
-	if full {
-		last = &f.told[1]
-	}
+	last := &f.audience(full).told
 	last.mu.Lock()
 	defer last.mu.Unlock()
 	if since := time.Since(last.at); last.text == nil || since < 0 || since >= statusFor {
@@ -70,8 +79,9 @@ func (f *Feed) status(from insider, full bool) ([]byte, error) {
 // and "status" every few seconds.
 func (rt *router) tellEvents(w http.ResponseWriter, r *http.Request) {
 	f := rt.Feed
-	defer f.streams.Add(-1)
-	if f.streams.Add(1) > maxStreams {
+	streams := &f.audience(rt.opt.Admin).streams
+	defer streams.Add(-1)
+	if streams.Add(1) > maxStreams {
 		w.Header().Set("Retry-After", "5")
 		writeError(w, http.StatusServiceUnavailable, fmt.Sprintf("%d others listen to events here already; close a status page", maxStreams))
 		return

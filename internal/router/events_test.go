@@ -48,6 +48,7 @@ type feed struct {
 	pipes   pipes
 	server  *http.Server
 	stop    context.CancelFunc // of the daemon
+	told    *router.Feed
 	mu      sync.Mutex
 	samples []api.Sample
 	seen    []router.Exchange
@@ -55,7 +56,21 @@ type feed struct {
 
 func newFeed(t *testing.T, opt router.Options) *feed {
 	ctx, stop := context.WithCancel(t.Context())
-	f := &feed{stop: stop, pipes: pipes{conns: make(chan net.Conn), over: make(chan struct{})}}
+	f := &feed{stop: stop}
+	f.told = router.NewFeed(ctx, f.since)
+	f.start(t, opt)
+	return f
+}
+
+// beside returns another listener with the same events.
+func (f *feed) beside(t *testing.T, opt router.Options) *feed {
+	other := &feed{stop: f.stop, told: f.told}
+	other.start(t, opt)
+	return other
+}
+
+func (f *feed) start(t *testing.T, opt router.Options) {
+	f.pipes = pipes{conns: make(chan net.Conn), over: make(chan struct{})}
 	f.openInside.status = func(full bool) api.Status {
 		s := api.Status{PID: f.asked}
 		if full {
@@ -67,14 +82,14 @@ func newFeed(t *testing.T, opt router.Options) *feed {
 		WriteTimeout: 3 * time.Second, // less than a stream lasts
 		Handler: router.New(router.Parts{
 			Inside: &f.openInside, Log: slog.New(slog.DiscardHandler), Answer: &fakeAnswer{},
-			Feed: router.NewFeed(ctx, f.since),
+			Feed: f.told,
 			Seen: func(x *router.Exchange) { f.mu.Lock(); defer f.mu.Unlock(); f.seen = append(f.seen, *x) },
 		}, opt),
 	}
 	done := make(chan error)
 	go func() { done <- f.server.Serve(&f.pipes) }()
 	t.Cleanup(func() {
-		stop()
+		f.stop()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		if err := f.server.Shutdown(drain); err != nil {
@@ -85,7 +100,6 @@ func newFeed(t *testing.T, opt router.Options) *feed {
 			t.Error(err)
 		}
 	})
-	return f
 }
 
 func (f *feed) since(seen int) ([]api.Sample, int) {
@@ -237,6 +251,28 @@ func TestStreamsAreBounded(t *testing.T) {
 			t.Errorf("after one has left: %d", l.resp.StatusCode)
 		}
 	})
+}
+
+// However many clients listen, an administrator is let in, and the other way round.
+func TestStreamsOfAdministratorsCountApart(t *testing.T) {
+	for name, admin := range map[string]bool{"an administrator": true, "a client": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				others := newFeed(t, router.Options{Admin: !admin, EnableStatus: true})
+				more := others.beside(t, router.Options{Admin: !admin, EnableStatus: true})
+				for range 8 {
+					others.listen(t)
+					more.listen(t)
+				}
+				if l := more.listen(t); l.resp.StatusCode != http.StatusServiceUnavailable {
+					t.Errorf("the 17th of all listeners gets %d", l.resp.StatusCode)
+				}
+				if l := others.beside(t, router.Options{Admin: admin, EnableStatus: true}).listen(t); l.resp.StatusCode != http.StatusOK {
+					t.Errorf("%s beside 16 others gets %d", name, l.resp.StatusCode)
+				}
+			})
+		})
+	}
 }
 
 // Who does not read is dropped, and holds up nobody.
