@@ -49,6 +49,7 @@ type feed struct {
 	server  *http.Server
 	stop    context.CancelFunc // of the daemon
 	told    *router.Feed
+	over    context.Context // of the router; nil without reloads
 	mu      sync.Mutex
 	samples []api.Sample
 	seen    []router.Exchange
@@ -82,7 +83,7 @@ func (f *feed) start(t *testing.T, opt router.Options) {
 		WriteTimeout: 3 * time.Second, // less than a stream lasts
 		Handler: router.New(router.Parts{
 			Inside: &f.openInside, Log: slog.New(slog.DiscardHandler), Answer: &fakeAnswer{},
-			Feed: f.told,
+			Feed: f.told, Over: f.over,
 			Seen: func(x *router.Exchange) { f.mu.Lock(); defer f.mu.Unlock(); f.seen = append(f.seen, *x) },
 		}, opt),
 	}
@@ -293,6 +294,36 @@ func TestASlowListenerIsDropped(t *testing.T) {
 		defer f.mu.Unlock()
 		if len(f.seen) != 1 || f.seen[0].Took != 10*time.Second {
 			t.Errorf("seen: %+v", f.seen)
+		}
+	})
+}
+
+// A reload ends the streams that began before it, also one that nobody reads, and no other.
+func TestAReloadEndsStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		after := newFeed(t, router.Options{EnableStatus: true})
+		before := &feed{stop: after.stop, told: after.told}
+		var reload context.CancelFunc
+		before.over, reload = context.WithCancel(t.Context())
+		before.start(t, router.Options{EnableStatus: true})
+		ended, stays := before.listen(t), after.listen(t)
+		before.connect(t)
+		for _, l := range []*listener{ended, stays} {
+			l.want(t, "history", "[]")
+			l.want(t, "status", `"pid":`)
+		}
+		time.Sleep(100 * time.Millisecond)
+		began := time.Now()
+		reload()
+		_ = ended.SetReadDeadline(began.Add(2 * time.Second)) // else this would read on
+		if rest, err := io.ReadAll(ended.body); err != nil || len(rest) > 0 || time.Since(began) != 0 {
+			t.Errorf("after the reload, and %v: %q, %v", time.Since(began), rest, err)
+		}
+		stays.want(t, "status", `"pid":`)
+		before.mu.Lock()
+		defer before.mu.Unlock()
+		if len(before.seen) != 2 || before.seen[1].Began.Add(before.seen[1].Took) != began.Add(time.Second) {
+			t.Errorf("seen: %+v", before.seen)
 		}
 	})
 }
