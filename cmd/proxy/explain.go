@@ -24,7 +24,7 @@ func explain(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	set, f := newAskFlags("explain", explainUsage, stderr)
 	var q api.ExplainQuery
 	set.StringVar(&q.Namespace, "namespace", "", "what X-Vault-Namespace says")
-	set.StringVar(&q.UID, "uid", "", "the number of the user who would connect, on unix listeners")
+	set.StringVar(&q.UID, "uid", "", "the number of the user who would connect, on unix listeners, with the groups that the machine of Leasehold has for that user")
 	set.StringVar(&q.ClientCN, "client-cn", "", "the common name of the client's certificate")
 	rest, err := parseMixed(set, args)
 	if err != nil {

@@ -7,7 +7,7 @@ type ExplainQuery struct {
 	Method    string // "" means GET
 	Path      string // with /v1/, and a query if there is one
 	Namespace string // of the header
-	UID       string // of a caller on a unix socket, a number; "" leaves open who calls
+	UID       string // of a caller on a unix socket, a number, with the groups that Leasehold's machine has for it; "" leaves open who calls
 	ClientCN  string // the common name of a caller's certificate
 }
 

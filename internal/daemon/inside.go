@@ -61,6 +61,9 @@ func (p inside) Leases(q api.LeaseQuery, full bool) (api.LeasePage, error) {
 
 // Explain tells what would become of a request, listener by listener, and then token by token.
 func (p inside) Explain(q router.Question) (api.Explanation, error) {
+	if q.Caller.HasIDs {
+		q.Caller.Groups, q.Caller.NoGroups = groupsOf(q.Caller.UID)
+	}
 	e := api.Explanation{Kind: "own", Listeners: []api.ListenerView{}, Cache: []api.CacheView{}}
 	for _, l := range *p.open.Load() {
 		view := l.judge.Judge(q)

@@ -39,6 +39,7 @@ type reloads struct {
 
 	adminDoor door
 	stop      func()
+	over      func() // ends what lasts in the routers of the last reload
 }
 
 func (p *parts) newReloads(o Options, sockets, admin []*listener.Socket, stop func()) *reloads {
@@ -47,11 +48,16 @@ func (p *parts) newReloads(o Options, sockets, admin []*listener.Socket, stop fu
 	return r
 }
 
-// route gives every listener the router that cfg describes. Requests under way end in the one that they began in.
+// route gives every listener the router that cfg describes. Requests under way end in the one that they began in, but for streams of events, which are cut
+// off: nobody is to look on who may look no longer.
 func (r *reloads) route(cfg *config.Config, rights []router.Rights) {
 	var open []openListener
+	last := r.over
+	over, end := context.WithCancel(context.Background()) // of no other: a stop ends streams by itself
+	r.over = end
 	hang := func(d *door, l config.Listener, rights router.Rights, at net.Addr) {
 		routes, options := r.routes(cfg, l, rights, r.stop)
+		routes.Over = over
 		h := http.Handler(router.New(routes, options))
 		d.routes.Store(&h)
 		open = append(open, openListener{url: urlOf(l, at), listener: l, rights: !rights.IsZero(), judge: router.NewJudge(routes, options)})
@@ -63,6 +69,9 @@ func (r *reloads) route(cfg *config.Config, rights []router.Rights) {
 		hang(&r.adminDoor, adminListener(ln.Addr().String()), router.Rights{}, ln.Addr())
 	}
 	r.open.Store(&open)
+	if last != nil {
+		last()
+	}
 }
 
 // run reloads whenever asked, until ctx ends.

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxStreams bounds who listens to events at one time, on all listeners together.
+	// maxStreams bounds who listens to events at one time, on all listeners together; administrators count apart, so that no client shuts them out.
 	maxStreams = 16
 	// eventPace is between two events "status", which tell that the stream lives as well.
 	eventPace = 5 * time.Second
@@ -21,16 +21,15 @@ const (
 	statusFor = eventPace - time.Second
 	// sendWithin is how long a client may take for one event.
 	sendWithin = 10 * time.Second
-	// farewell is how long a client that does not read may hold up the daemon's stop.
+	// farewell is how long a client that does not read may hold up the daemon's stop, or hold on to what a reload has ended.
 	farewell = time.Second
 )
 
-// Feed is what events tells. A daemon has one, so that a reload leaves who listens, and how many. It is safe for concurrent use.
+// Feed is what events tells. A daemon has one, so that all listeners count together, before a reload and after it. It is safe for concurrent use.
 type Feed struct {
 	samples  samples
 	stopping context.Context
-	streams  atomic.Int64
-	told     [2]statusText // without accessors, and with them
+	to       [2]audience // clients, and administrators
 }
 
 // samples returns those that were taken after the first seen, the oldest first, and how many have been taken by now.
@@ -39,6 +38,19 @@ type samples = func(seen int) (fresh []api.Sample, taken int)
 // NewFeed returns a feed of samples. Streams end when stopping does.
 func NewFeed(stopping context.Context, from samples) *Feed {
 	return &Feed{stopping: stopping, samples: from}
+}
+
+// audience is who is told the same.
+type audience struct {
+	streams atomic.Int64
+	told    statusText // with accessors for administrators
+}
+
+func (f *Feed) audience(admin bool) *audience {
+	if admin {
+		return &f.to[1]
+	}
+	return &f.to[0]
 }
 
 // statusText is a status as it was told last.
@@ -50,10 +62,7 @@ type statusText struct {
 
 // status is that of now, or of a moment ago.
 func (f *Feed) status(from insider, full bool) ([]byte, error) {
-	last := &f.told[0]
-	if full {
-		last = &f.told[1]
-	}
+	last := &f.audience(full).told
 	last.mu.Lock()
 	defer last.mu.Unlock()
 	if since := time.Since(last.at); last.text == nil || since < 0 || since >= statusFor {
@@ -66,12 +75,13 @@ func (f *Feed) status(from insider, full bool) ([]byte, error) {
 	return last.text, nil
 }
 
-// tellEvents streams server-sent events until the client leaves or the daemon stops: "history" with all samples at once, then "sample" with each new one,
-// and "status" every few seconds.
+// tellEvents streams server-sent events until the client leaves, the daemon stops or another router takes the place of this one: "history" with all samples
+// at once, then "sample" with each new one, and "status" every few seconds.
 func (rt *router) tellEvents(w http.ResponseWriter, r *http.Request) {
 	f := rt.Feed
-	defer f.streams.Add(-1)
-	if f.streams.Add(1) > maxStreams {
+	streams := &f.audience(rt.opt.Admin).streams
+	defer streams.Add(-1)
+	if streams.Add(1) > maxStreams {
 		w.Header().Set("Retry-After", "5")
 		writeError(w, http.StatusServiceUnavailable, fmt.Sprintf("%d others listen to events here already; close a status page", maxStreams))
 		return
@@ -84,9 +94,14 @@ func (rt *router) tellEvents(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Connection", "close") // the deadline of the last event stays
-	to := &stream{ResponseWriter: w, control: http.NewResponseController(w), stopping: f.stopping}
+	over, end := context.WithCancel(f.stopping)
+	defer end()
+	if rt.Over != nil {
+		defer context.AfterFunc(rt.Over, end)() // else who may listen no longer would listen on
+	}
+	to := &stream{ResponseWriter: w, control: http.NewResponseController(w), over: over}
 	hurried := make(chan struct{})
-	hurry := context.AfterFunc(f.stopping, func() {
+	hurry := context.AfterFunc(over, func() {
 		defer close(hurried)
 		_ = to.control.SetWriteDeadline(time.Now().Add(farewell)) // fails only where nothing can be waited for
 	})
@@ -121,7 +136,7 @@ func (rt *router) stream(to *stream, r *http.Request) {
 		case <-tick.C:
 		case <-r.Context().Done():
 			return
-		case <-to.stopping.Done(): // else the drain would wait for whoever looks
+		case <-to.over.Done(): // else the drain would wait for whoever looks
 			return
 		}
 	}
@@ -130,18 +145,18 @@ func (rt *router) stream(to *stream, r *http.Request) {
 // stream writes events to one client.
 type stream struct {
 	http.ResponseWriter
-	control  *http.ResponseController
-	stopping context.Context
+	control *http.ResponseController
+	over    context.Context
 }
 
-// send writes one event. It fails for a client that has left or does not read, and when the daemon stops.
+// send writes one event. It fails for a client that has left or does not read, and when the stream is over.
 func (s *stream) send(event string, data any) error {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return err
 	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(sendWithin)) // instead of http_write_timeout, which is for a whole answer
-	if err := s.stopping.Err(); err != nil {                   // after the deadline: that of a stop comes later, and counts
+	if err := s.over.Err(); err != nil {                       // after the deadline: that of the end comes later, and counts
 		return err
 	}
 	if _, err := fmt.Fprintf(s, "event: %s\ndata: %s\n\n", event, text); err != nil {

@@ -48,6 +48,8 @@ type feed struct {
 	pipes   pipes
 	server  *http.Server
 	stop    context.CancelFunc // of the daemon
+	told    *router.Feed
+	over    context.Context // of the router; nil without reloads
 	mu      sync.Mutex
 	samples []api.Sample
 	seen    []router.Exchange
@@ -55,7 +57,21 @@ type feed struct {
 
 func newFeed(t *testing.T, opt router.Options) *feed {
 	ctx, stop := context.WithCancel(t.Context())
-	f := &feed{stop: stop, pipes: pipes{conns: make(chan net.Conn), over: make(chan struct{})}}
+	f := &feed{stop: stop}
+	f.told = router.NewFeed(ctx, f.since)
+	f.start(t, opt)
+	return f
+}
+
+// beside returns another listener with the same events.
+func (f *feed) beside(t *testing.T, opt router.Options) *feed {
+	other := &feed{stop: f.stop, told: f.told}
+	other.start(t, opt)
+	return other
+}
+
+func (f *feed) start(t *testing.T, opt router.Options) {
+	f.pipes = pipes{conns: make(chan net.Conn), over: make(chan struct{})}
 	f.openInside.status = func(full bool) api.Status {
 		s := api.Status{PID: f.asked}
 		if full {
@@ -67,14 +83,14 @@ func newFeed(t *testing.T, opt router.Options) *feed {
 		WriteTimeout: 3 * time.Second, // less than a stream lasts
 		Handler: router.New(router.Parts{
 			Inside: &f.openInside, Log: slog.New(slog.DiscardHandler), Answer: &fakeAnswer{},
-			Feed: router.NewFeed(ctx, f.since),
+			Feed: f.told, Over: f.over,
 			Seen: func(x *router.Exchange) { f.mu.Lock(); defer f.mu.Unlock(); f.seen = append(f.seen, *x) },
 		}, opt),
 	}
 	done := make(chan error)
 	go func() { done <- f.server.Serve(&f.pipes) }()
 	t.Cleanup(func() {
-		stop()
+		f.stop()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		if err := f.server.Shutdown(drain); err != nil {
@@ -85,7 +101,6 @@ func newFeed(t *testing.T, opt router.Options) *feed {
 			t.Error(err)
 		}
 	})
-	return f
 }
 
 func (f *feed) since(seen int) ([]api.Sample, int) {
@@ -239,6 +254,28 @@ func TestStreamsAreBounded(t *testing.T) {
 	})
 }
 
+// However many clients listen, an administrator is let in, and the other way round.
+func TestStreamsOfAdministratorsCountApart(t *testing.T) {
+	for name, admin := range map[string]bool{"an administrator": true, "a client": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				others := newFeed(t, router.Options{Admin: !admin, EnableStatus: true})
+				more := others.beside(t, router.Options{Admin: !admin, EnableStatus: true})
+				for range 8 {
+					others.listen(t)
+					more.listen(t)
+				}
+				if l := more.listen(t); l.resp.StatusCode != http.StatusServiceUnavailable {
+					t.Errorf("the 17th of all listeners gets %d", l.resp.StatusCode)
+				}
+				if l := others.beside(t, router.Options{Admin: admin, EnableStatus: true}).listen(t); l.resp.StatusCode != http.StatusOK {
+					t.Errorf("%s beside 16 others gets %d", name, l.resp.StatusCode)
+				}
+			})
+		})
+	}
+}
+
 // Who does not read is dropped, and holds up nobody.
 func TestASlowListenerIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -257,6 +294,36 @@ func TestASlowListenerIsDropped(t *testing.T) {
 		defer f.mu.Unlock()
 		if len(f.seen) != 1 || f.seen[0].Took != 10*time.Second {
 			t.Errorf("seen: %+v", f.seen)
+		}
+	})
+}
+
+// A reload ends the streams that began before it, also one that nobody reads, and no other.
+func TestAReloadEndsStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		after := newFeed(t, router.Options{EnableStatus: true})
+		before := &feed{stop: after.stop, told: after.told}
+		var reload context.CancelFunc
+		before.over, reload = context.WithCancel(t.Context())
+		before.start(t, router.Options{EnableStatus: true})
+		ended, stays := before.listen(t), after.listen(t)
+		before.connect(t)
+		for _, l := range []*listener{ended, stays} {
+			l.want(t, "history", "[]")
+			l.want(t, "status", `"pid":`)
+		}
+		time.Sleep(100 * time.Millisecond)
+		began := time.Now()
+		reload()
+		_ = ended.SetReadDeadline(began.Add(2 * time.Second)) // else this would read on
+		if rest, err := io.ReadAll(ended.body); err != nil || len(rest) > 0 || time.Since(began) != 0 {
+			t.Errorf("after the reload, and %v: %q, %v", time.Since(began), rest, err)
+		}
+		stays.want(t, "status", `"pid":`)
+		before.mu.Lock()
+		defer before.mu.Unlock()
+		if len(before.seen) != 2 || before.seen[1].Began.Add(before.seen[1].Took) != began.Add(time.Second) {
+			t.Errorf("seen: %+v", before.seen)
 		}
 	})
 }

@@ -18,7 +18,7 @@ import (
 type Question struct {
 	Request *http.Request
 	Onward  *http.Request // as the cache would get it: with the namespace that is put before that of the header
-	Caller  Caller        // zero where it is left open who calls
+	Caller  Caller        // zero where it is left open who calls; of a user only the UID, until his groups are looked up
 }
 
 // explain serves explain.
@@ -96,11 +96,17 @@ func NewJudge(p Parts, opt Options) *Judge {
 	return j
 }
 
+// textGroups is no denial: what the listener would do cannot be said.
+const textGroups = "it cannot be told: the rights of this listener depend on groups, and the user's groups are not known on this machine"
+
 // Judge judges one request. The address of the listener is left to the caller.
 func (j *Judge) Judge(q Question) api.ListenerView {
 	refused := func(status int, why string) api.ListenerView { return api.ListenerView{Status: status, Why: why} }
 	why := "the listener is for everybody"
 	if j.gate != nil {
+		if q.Caller.NoGroups && j.gate.asks.groups {
+			return refused(http.StatusForbidden, textGroups)
+		}
 		no := j.gate.judge(q.Request, q.Caller)
 		switch {
 		case no.text != "" && no.kind == kindUnknown:

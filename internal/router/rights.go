@@ -73,6 +73,7 @@ func (rt *router) newGate(rights Rights) *gate {
 			rule.methods = append(rule.methods, operation(m))
 		}
 		g.asks.ids = g.asks.ids || rule.callers.ids
+		g.asks.groups = g.asks.groups || rule.callers.groups
 		g.asks.certs = g.asks.certs || rule.callers.certs
 		g.rules = append(g.rules, rule)
 	}

@@ -74,6 +74,7 @@ type Parts struct {
 	Peer    peerOf                                       // who a request's connection belongs to; may be nil where Rights ask for no user or group
 	Inside  insider                                      // nil where nothing may be looked at
 	Feed    *Feed                                        // what events tells; nil serves neither events nor the status page
+	Over    context.Context                              // ends streams of events, when requests go to another router, which may allow less; may be nil
 	Denied  func()                                       // told of each request that Rights refuse; may be nil
 	Seen    func(*Exchange)                              // told of every request when it is over, and must not keep the Exchange; may be nil
 	// Accessor is asked for the accessor of each request's token before the request, which may be the end of the token. It may be nil.

@@ -3,6 +3,7 @@ package router
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ const (
 	textHost = "this is not asked under a name from outside, which may be another site's; use the address or localhost, or give the listener TLS"
 )
 
-// private wraps what looks inside or changes something. Clients that are no browsers notice nothing of it, unless they call a listener of this machine by
+// private wraps what looks inside or changes something. Clients that are no browsers notice nothing of it, unless they call their own machine by
 // a foreign name; that counts where named is set.
 func (rt *router) private(named bool, next http.HandlerFunc) http.HandlerFunc {
 	return rt.guarded(func(w http.ResponseWriter, r *http.Request) {
@@ -40,8 +41,9 @@ func foreign(r *http.Request) bool {
 	return crossOrigin.Check(asked) != nil
 }
 
-// renamed tells whether r came from this machine under a name that another site can give it (DNS rebinding): its page is then of the same origin for the
-// browser, and no other header tells. A certificate has no such name, and what is open to other machines has names that are not known here.
+// renamed tells whether r came from this machine, to whichever of its addresses, under a name that another site can give it (DNS rebinding): its page is
+// then of the same origin for the browser, and no other header tells. A certificate has no such name, and what is open to other machines has names that
+// are not known here.
 func renamed(r *http.Request) bool {
 	if r.TLS != nil {
 		return false
@@ -56,9 +58,15 @@ func renamed(r *http.Request) bool {
 	}
 	switch local := r.Context().Value(http.LocalAddrContextKey).(type) {
 	case *net.TCPAddr:
-		return local.IP.IsLoopback()
+		return local.IP.IsLoopback() || isPeer(local, r.RemoteAddr)
 	case *net.UnixAddr: // behind ssh -L a browser may be there. Clients write any word here, but no site has a name without a dot
 		return strings.Contains(host, ".")
 	}
 	return false
+}
+
+// isPeer tells whether remote is of the same address as local: a machine that calls an address of its own does so from that address.
+func isPeer(local *net.TCPAddr, remote string) bool {
+	peer, err := netip.ParseAddrPort(remote)
+	return err == nil && peer.Addr().Unmap().WithZone("") == local.AddrPort().Addr().Unmap().WithZone("")
 }

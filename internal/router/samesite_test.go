@@ -133,6 +133,40 @@ func TestWhatABrowserSendsForAnotherSite(t *testing.T) {
 	}
 }
 
+// A machine that calls itself does so from the address that it calls, whichever of its own that is.
+func TestReboundToAnotherAddressOfThisMachine(t *testing.T) {
+	at := func(ip string) *net.TCPAddr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8210} }
+	zoned := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 8210, Zone: "eth0"}
+	for name, tc := range map[string]struct {
+		host   string
+		at     net.Addr
+		remote string
+		status int
+	}{
+		"rebound":               {"evil.example:8210", at("10.1.2.3"), "10.1.2.3:50000", 403},
+		"rebound, mapped":       {"evil.example:8210", at("10.1.2.3"), "[::ffff:10.1.2.3]:50000", 403},
+		"rebound, IPv6":         {"evil.example:8210", at("2001:db8::1"), "[2001:db8::1]:50000", 403},
+		"rebound, link-local":   {"evil.example:8210", zoned, "[fe80::1%eth0]:50000", 403},
+		"by address":            {"10.1.2.3:8210", at("10.1.2.3"), "10.1.2.3:50000", 200},
+		"as localhost":          {"localhost:8210", at("10.1.2.3"), "10.1.2.3:50000", 200},
+		"by name, a neighbour":  {"leasehold.example:8210", at("10.1.2.3"), "10.1.2.4:50000", 200},
+		"by name, nobody knows": {"leasehold.example:8210", at("10.1.2.3"), "@", 200},
+	} {
+		for _, e := range privateEndpoints {
+			t.Run(name+" "+e.method+" "+e.name, func(t *testing.T) {
+				in := newInside(router.Options{Admin: true})
+				r := newRequest(e.method, "/proxy/v1/"+e.name, e.body)
+				r.Host, r.RemoteAddr = tc.host, tc.remote
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, tc.at))
+				w := (&fixture{handler: in.handler}).serve(r)
+				if w.Code != tc.status || (in.done() > 0) != (tc.status == 200) {
+					t.Errorf("status = %d %s, and %d things done; want %d", w.Code, w.Body, in.done(), tc.status)
+				}
+			})
+		}
+	}
+}
+
 // A listener for applications may be called by any name of this machine, as it could before, but nothing looks inside under one.
 func TestNamesOfOtherListeners(t *testing.T) {
 	for _, e := range privateEndpoints {

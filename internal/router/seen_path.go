@@ -71,13 +71,17 @@ func concealed(p string) string {
 			segments[i] = hidden
 		case second == "token" && (first == "auth" || routeOfLife(s) != ""):
 			token = true // all that follows the operation; a namespace may hold the auth/
-		case (second == "sys" || first == "sys" && second == "leases") && routeOfLife(s) != "" && !strings.Contains(s, "-"):
+		case lease == 0 && (second == "sys" || first == "sys" && second == "leases") && routeOfLife(s) != "" && !strings.Contains(s, "-"):
 			lease = i // revoke-prefix and the like name no lease
 		}
 		first, second = second, s
 	}
-	if last := len(segments) - 1; lease > 0 && last > lease && segments[last] != "" {
-		segments[last] = hidden // a prefix ends in a slash
+	last := len(segments) - 1
+	if segments[last] == "" {
+		last-- // Vault takes an id with a slash behind it for the id; that this hides the end of a prefix that is listed does no harm
+	}
+	if lease > 0 && last > lease {
+		segments[last] = hidden
 	}
 	return strings.Join(segments, "/")
 }

@@ -27,7 +27,13 @@ func TestLogPath(t *testing.T) {
 		"/v1/ns1/sys/leases/revoke/db/creds/app/abc":  "/v1/ns1/sys/leases/revoke/db/creds/app/[redacted]",
 		"/v1/sys/renew/auth/approle/login/h123":       "/v1/sys/renew/auth/approle/login/[redacted]",
 		"/v1/sys/leases/renew":                        "/v1/sys/leases/renew",
-		"/v1/sys/leases/lookup/db/creds/app/":         "/v1/sys/leases/lookup/db/creds/app/",
+		"/v1/sys/leases/renew/":                       "/v1/sys/leases/renew/",
+		"/v1/sys/leases/revoke/db/creds/app/abc/":     "/v1/sys/leases/revoke/db/creds/app/[redacted]/",
+		"/v1/sys/leases/revoke/db/creds/app/abc%2F/":  "/v1/sys/leases/revoke/db/creds/app/[redacted]/",
+		"/v1/ns1/sys/renew/db/creds/app/abc//":        "/v1/ns1/sys/renew/db/creds/app/[redacted]/",
+		"/v1/sys/leases/lookup/db/creds/app/abc/":     "/v1/sys/leases/lookup/db/creds/app/[redacted]/",
+		"/v1/sys/leases/lookup/db/creds/app/":         "/v1/sys/leases/lookup/db/creds/[redacted]/", // a list
+		"/v1/sys/leases/revoke/db/sys/revoked1":       "/v1/sys/leases/revoke/db/sys/[redacted]",
 		"/v1/sys/leases/revoke-prefix/db/creds":       "/v1/sys/leases/revoke-prefix/db/creds",
 		"/v1/secret/data/" + strings.Repeat("a", 300): "/v1/secret/data/" + strings.Repeat("a", 184) + "...",
 	} {
@@ -41,7 +47,7 @@ func TestLogPath(t *testing.T) {
 	}
 }
 
-// FuzzLogPath looks for a way to have a token shown, or one that Vault would take for it.
+// FuzzLogPath looks for a way to have a token shown, or one that Vault would take for it, or a lease id.
 func FuzzLogPath(f *testing.F) {
 	for _, before := range []string{"/v1/auth/token/lookup/", "/v1//auth//token//renew//", "/v1/ns/auth/token/revoke-orphan/", "/v1/x/", "/", "/v1/auth/token/%2e%2e/token/lookup/", "/v1/%"} {
 		f.Add(before, "/")
@@ -57,6 +63,13 @@ func FuzzLogPath(f *testing.F) {
 			r.URL.Path = "/v1/" + before + "/auth/token/" + before + "x/UNPREFIXED/" + after
 		}
 		if got := (&router.Exchange{Request: r}).LogPath(); strings.Contains(got, "UNPREFIXED") {
+			t.Errorf("%q is shown as %q", r.URL.Path, got)
+		}
+		r.URL.Path = "/v1/sys/leases/revoke/LEASEID/"
+		if !strings.ContainsAny(before, "./%") {
+			r.URL.Path = "/v1/" + before + "/sys/leases/renew/" + before + "x/LEASEID" + strings.Repeat("/", len(after)%3)
+		}
+		if got := (&router.Exchange{Request: r}).LogPath(); strings.Contains(got, "LEASEID") {
 			t.Errorf("%q is shown as %q", r.URL.Path, got)
 		}
 	})
