@@ -13,11 +13,11 @@ import (
 )
 
 const clearUsage = `usage: leasehold clear [-namespace=NS] [-json] [flags] all
-       leasehold clear [...] path PATH | lease LEASE_ID | accessor ACCESSOR
+       leasehold clear [...] path PATH | lease LEASE | accessor ACCESSOR
        leasehold clear [...] token < FILE
 
 clear has a running Leasehold forget what it holds, without revoking it: all, what was created at a path and below it, a lease, or a token with all that
-hangs on it. Later requests are cached as before. A token is read from standard input, since other users see the arguments of a command. It ends with 0
+hangs on it. A LEASE is a lease id, or what leasehold leases has under ID; an ACCESSOR may be what it has under TOKEN. Later requests are cached as before. A token is read from standard input, since other users see the arguments of a command. It ends with 0
 when something was forgotten, 2 when nothing was, and 1 when Leasehold cannot be asked.
 `
 

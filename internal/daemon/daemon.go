@@ -221,9 +221,9 @@ func (p *parts) routes(cfg *config.Config, l config.Listener, rights router.Righ
 		Tracer: p.tracer(), Inside: inside{p}, Feed: p.feed,
 	}
 	if p.needsVault() { // a login may be making the cache just now
-		routes.Answer, routes.Clear = gate{p}, gate{p}
+		routes.Answer, routes.Clear = gate{p}, namedClear{p, gate{p}}
 	} else {
-		routes.Answer, routes.Clear = p.cache, p.cache
+		routes.Answer, routes.Clear = p.cache, namedClear{p, p.cache}
 	}
 	if cfg.AccessLog != nil { // it costs a lock
 		routes.Accessor = p.index.Accessor

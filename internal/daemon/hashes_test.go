@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"leasehold/internal/api"
@@ -85,5 +86,55 @@ func TestDetailsOfProblems(t *testing.T) {
 	}
 	if got := daemon.Details(nil, false); len(got) != 0 {
 		t.Errorf("of nothing: %v", got)
+	}
+}
+
+// What leases shows can be cleared by the name that it has there.
+func TestClearByName(t *testing.T) {
+	server := vaulttest.NewServer(t)
+	cfg := parse(t, fmt.Sprintf(`vault { address = %q }
+cache {}
+listener "tcp" {
+  address     = "127.0.0.1:0"
+  tls_disable = true
+  proxy_api { enable_status = true }
+}`, server.URL))
+	cfg.APIProxy.UseAutoAuthToken = config.WhenAbsent
+	r := run(t, cfg, daemon.Options{Token: vault.NewToken(vaulttest.RootToken)})
+	clear := func(kind, value string) string {
+		body := strings.NewReader(fmt.Sprintf(`{"type": %q, "value": %q}`, kind, value))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/proxy/v1/cache-clear", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.Header.Get(api.ClearedHeader)
+	}
+	var page api.LeasePage
+	eventually(t, "a lease whose token's accessor is known", func() bool {
+		r.ask(t, "GET", "/v1/leaser/creds/app?ttl=3600")
+		r.ask(t, "GET", "/v1/leaser/creds/other?ttl=3600")
+		page = api.LeasePage{}
+		r.read(t, "/proxy/v1/leases?sort=path", &page)
+		return page.Total == 2 && page.Leases[0].AccessorHash != ""
+	})
+	for _, step := range []struct{ kind, value, want string }{
+		{"lease", "0123456789abcdef", "0"},
+		{"token_accessor", page.Leases[0].ID, "0"},
+		{"lease", page.Leases[0].ID, "1"},
+		{"lease", page.Leases[0].ID, "0"},
+		{"token_accessor", page.Leases[0].AccessorHash, "1"},
+	} {
+		if got := clear(step.kind, step.value); got != step.want {
+			t.Errorf("cache-clear of %s %s: %s entries, want %s", step.kind, step.value, got, step.want)
+		}
+	}
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Error(err)
 	}
 }

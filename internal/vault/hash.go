@@ -10,6 +10,9 @@ import (
 // name can neither be turned back nor be tried against guesses. It is safe for concurrent use.
 type Hasher struct{ key [32]byte }
 
+// NameLength is the number of characters of what Hasher.Of returns.
+const NameLength = 16
+
 // NewHasher returns a Hasher with a random key.
 func NewHasher() *Hasher {
 	h := &Hasher{}
@@ -17,7 +20,7 @@ func NewHasher() *Hasher {
 	return h
 }
 
-// Of returns 16 hexadecimal digits; "" for "".
+// Of returns NameLength hexadecimal digits; "" for "".
 func (h *Hasher) Of(text string) string {
 	if text == "" {
 		return ""
@@ -26,5 +29,5 @@ func (h *Hasher) Of(text string) string {
 	b = append(append(b, h.key[:]...), text...)
 	sum := sha256.Sum256(b)
 	clear(b)
-	return hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(sum[:NameLength/2])
 }
