@@ -51,7 +51,7 @@ type Observer interface {
 	TokenWrapped()
 }
 
-// Meter counts logins and renewals that succeeded, and logins that failed or tokens that ended unrenewed. That the token of the last run is good
+// Meter counts logins and renewals that succeeded, each attempt at one that failed, and tokens that expired. That the token of the last run is good
 // counts as a login.
 type Meter interface {
 	AuthSuccess()

@@ -186,6 +186,7 @@ func (m *Manager) renew(ctx context.Context) (state, error) {
 	started := m.opts.Now()
 	grant, err := m.askForRenewal(ctx)
 	if err != nil && ctx.Err() == nil {
+		m.countFailure()
 		m.failures.add(err)
 	}
 	switch {
