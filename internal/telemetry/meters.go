@@ -214,7 +214,7 @@ func (m *Meters) Reloaded(ok bool, at time.Time) {
 	m.reloaded.Store(at.Unix())
 }
 
-// Authenticated says whether an auto-auth token is held, by every login if there are several.
+// Authenticated says whether an auto-auth token is held, be it the last run's, by every login if there are several.
 func (m *Meters) Authenticated(held bool) {
 	m.authenticated.Store(number(held))
 }
