@@ -18,7 +18,7 @@ type PartState struct {
 	Degraded bool      `json:"degraded,omitempty"` // it is not as it should be, and requests are answered all the same
 	State    string    `json:"state"`              // for people
 	Reason   string    `json:"reason,omitempty"`   // why it is so, when it is not as it should be
-	Since    time.Time `json:"since"`              // of State
+	Since    time.Time `json:"since"`              // of State; of a login, of there being its token, or none
 	Pending  int       `json:"pending,omitempty"`  // records that are to be written
 
 	// Of auto_auth alone.

@@ -49,7 +49,7 @@ type Login struct {
 	Name         string     `json:"name"`               // "" of the stanza without one
 	Method       string     `json:"method"`             // "token" of a start without a file
 	State        string     `json:"state"`              // as readyz has it
-	Since        time.Time  `json:"since"`              // of State
+	Since        time.Time  `json:"since"`              // of there being this token, or none
 	AccessorHash string     `json:"accessor_hash"`      // of the token; "" when there is none, or nobody here has it
 	Accessor     string     `json:"accessor,omitempty"` // only where Lease.Accessor is shown
 	Expires      *time.Time `json:"expires,omitempty"`  // of the token, unless it does not

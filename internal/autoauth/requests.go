@@ -77,7 +77,7 @@ func (m *Manager) handOut(w *api.SecretWrapInfo) error {
 	if err != nil {
 		return err
 	}
-	m.wrapped, m.failures, m.plan = true, failures{}, plan{}
+	m.wrapped, m.since, m.failures, m.plan = true, m.opts.Now(), failures{}, plan{}
 	for _, o := range m.opts.Observers {
 		o.TokenWrapped()
 	}

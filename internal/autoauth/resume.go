@@ -42,6 +42,7 @@ func (m *Manager) Resume(r Resumed) {
 	o := m.occupant()
 	o.provisional = true
 	m.slot.put(o)
+	m.since = m.opts.Now()
 	m.tell(Holding)
 }
 

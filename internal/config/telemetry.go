@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Telemetry is the telemetry stanza. Without one it has the defaults: Prometheus text can be asked for, and nothing is sent anywhere.
@@ -38,7 +39,7 @@ type OTLP struct {
 }
 
 var telemetryKeys = table{
-	"metrics_prefix":            {kind: text, preset: "vault", doc: "The first component of the names of Vault's metrics; those that begin with `leasehold` have none."},
+	"metrics_prefix":            {kind: text, preset: "vault", doc: "The first component of the names of Vault's metrics; those that begin with `leasehold` have none. What a name cannot have becomes `_`; Prometheus text has a `_` before a leading digit."},
 	"disable_hostname":          {kind: boolean, doc: "Leaves the host's name out of the names of gauges. It stands there for statsd and statsite alone, and when metrics have two ways out at least, as in Vault; `prometheus_retention_time` counts as one."},
 	"enable_hostname_label":     {kind: boolean, doc: "Adds the host's name to every metric as the label `host`, and not to names."},
 	"prometheus_retention_time": {kind: duration, preset: 24 * time.Hour, doc: "0 turns Prometheus text off; else nothing is ever forgotten."},
@@ -136,12 +137,21 @@ func (d *decoder) telemetry(top section) Telemetry {
 		OTLP:                    d.otlp(s),
 	}
 	t.Traces = d.traces(s, &t)
+	if !prefixes(t.MetricsPrefix) {
+		d.fail(s.problem(s.place("metrics_prefix"), "metrics_prefix must have a letter or a digit, and no control characters", `write for example metrics_prefix = "vault"`))
+	}
 	if given {
 		t.Pos = s.pos
 	}
 	d.unsupported(s, "circonus_", "Circonus")
 	d.unsupported(s, "stackdriver_", "Stackdriver")
 	return t
+}
+
+// prefixes reports whether something of a prefix stays in all forms of names: each replaces what it cannot have. Without one it is Vault's.
+func prefixes(prefix string) bool {
+	names := func(r rune) bool { return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
+	return prefix == "" || strings.ContainsFunc(prefix, names) && !strings.ContainsFunc(prefix, unicode.IsControl)
 }
 
 // pushAddress is where metrics are sent to.

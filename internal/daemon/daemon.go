@@ -216,7 +216,7 @@ func urlOf(l config.Listener, at net.Addr) string {
 // routes are what the router of one listener is made of.
 func (p *parts) routes(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) (router.Parts, router.Options) {
 	routes := router.Parts{
-		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
+		Metrics: p.scraped(), Quit: stop, Failed: p.unanswered, Log: p.log,
 		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
 		Tracer: p.tracer(), Inside: inside{p}, Feed: p.feed,
 	}

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net/http"
 	"strings"
 	"time"
 
@@ -77,11 +78,22 @@ func (p *parts) loginsNow() (all []telemetry.Login) {
 	return all
 }
 
-// nodesNow is how Vault's addresses do; none before all is built.
+// scraped serves the metrics, which tell no more of Vault than readyz does, and no less: an idle Leasehold hears nothing of it by itself.
+func (p *parts) scraped() http.Handler {
+	metrics := p.meters.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.upstream.Look(lookPatience)
+		metrics.ServeHTTP(w, r)
+	})
+}
+
+// nodesNow is how Vault's addresses do; none before all is built. Where metrics are sent to hears of a check that this causes the next time: readers
+// wait for each other, and the last of them for nobody who could check.
 func (p *parts) nodesNow() (nodes []telemetry.Node, open bool) {
 	if !p.built.Load() {
 		return nil, false
 	}
+	p.upstream.Look(0)
 	all, open := p.upstream.Nodes()
 	for _, n := range all {
 		nodes = append(nodes, telemetry.Node{Host: n.Host, Up: n.Up()})

@@ -61,7 +61,7 @@ func New(settings Settings, sources Sources) (*Meters, error) {
 func (m *Meters) instruments(from Sources) error {
 	meter := m.provider.Meter("leasehold")
 	// Vault Proxy documents proxy.* and emits agent.*: users have both.
-	for _, app := range [...]string{m.settings.prefix() + "proxy.", m.settings.prefix() + "agent."} {
+	for _, app := range [...]string{ownPrefix + "proxy.", ownPrefix + "agent."} {
 		for name, count := range map[string]*atomic.Int64{
 			"cache.hit": &m.hits, "cache.miss": &m.misses,
 			"proxy.success": &m.success, "proxy.client_error": &m.clientError, "proxy.error": &m.failed,
@@ -97,7 +97,7 @@ func (m *Meters) instruments(from Sources) error {
 			return err
 		}
 	}
-	return errors.Join(m.stateFile(meter, from.StateFile), m.seldom.make(meter, m.settings.prefix()), m.observe(meter, from))
+	return errors.Join(m.stateFile(meter, from.StateFile), m.seldom.make(meter), m.observe(meter, from))
 }
 
 // stateFile reports on the state file, and on what was restored from it.
@@ -214,7 +214,7 @@ func (m *Meters) Reloaded(ok bool, at time.Time) {
 	m.reloaded.Store(at.Unix())
 }
 
-// Authenticated says whether an auto-auth token is held, by every login if there are several.
+// Authenticated says whether an auto-auth token is held, be it the last run's, by every login if there are several.
 func (m *Meters) Authenticated(held bool) {
 	m.authenticated.Store(number(held))
 }

@@ -20,7 +20,7 @@ func (m *Meters) observe(meter metric.Meter, from Sources) error {
 	observeLeases(g, from.Leases)
 	observeLogins(g, from.Logins)
 	observeNodes(g, from.Nodes)
-	observeRuntime(g, m.settings.prefix()+"runtime.")
+	observeRuntime(g, ownPrefix+"runtime.")
 	return errors.Join(g.errs...)
 }
 

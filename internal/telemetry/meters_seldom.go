@@ -27,13 +27,13 @@ var seconds = func() (all []float64) {
 	return all
 }()
 
-func (r *recorders) make(meter metric.Meter, prefix string) error {
+func (r *recorders) make(meter metric.Meter) error {
 	buckets := metric.WithExplicitBucketBoundaries(seconds...)
 	var errs [4]error
 	r.upstream, errs[0] = meter.Float64Histogram("leasehold.upstream.duration", metric.WithUnit("s"), buckets)
 	r.retries, errs[1] = meter.Int64Counter("leasehold.upstream.retries")
 	r.commits, errs[2] = meter.Float64Histogram("leasehold.state.commit.duration", metric.WithUnit("s"), buckets)
-	r.responses, errs[3] = meter.Int64Counter(prefix + "core.response_status_code")
+	r.responses, errs[3] = meter.Int64Counter(ownPrefix + "core.response_status_code")
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}

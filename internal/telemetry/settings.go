@@ -35,8 +35,19 @@ type Settings struct {
 	Log       *slog.Logger   // told of what cannot be delivered; needed where metrics are sent to
 }
 
-// prefix stands before Vault's names.
+// ownPrefix stands before Vault's names as instruments have them.
+const ownPrefix = "vault."
+
+// prefix stands before Vault's names as they are told. It may be no name of an instrument: Vault takes any, and has each way out replace what it cannot have.
 func (s Settings) prefix() string { return cmp.Or(s.Prefix, "vault") + "." }
+
+// told is the name that an instrument is told under.
+func (s Settings) told(name string) string {
+	if rest, ok := strings.CutPrefix(name, ownPrefix); ok {
+		return s.prefix() + rest
+	}
+	return name
+}
 
 // allows reports whether a metric passes the filter. Its name has dots.
 func (s Settings) allows(name string) bool {
@@ -49,12 +60,14 @@ func (s Settings) allows(name string) bool {
 	return allowed
 }
 
-// view implements sdk.View: it drops what does not pass.
+// view implements sdk.View: it drops what does not pass, and gives Vault's names their prefix.
 func (s Settings) view(i sdk.Instrument) (sdk.Stream, bool) {
-	if s.allows(i.Name) {
-		return sdk.Stream{}, false // as it is
+	out := sdk.Stream{Name: s.told(i.Name), Description: i.Description, Unit: i.Unit}
+	if !s.allows(out.Name) {
+		out.Aggregation = sdk.AggregationDrop{}
+		return out, true
 	}
-	return sdk.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit, Aggregation: sdk.AggregationDrop{}}, true
+	return out, out.Name != i.Name // else as it is
 }
 
 // host is the name of this machine.

@@ -54,6 +54,18 @@ func TestPrefixStandsBeforeVaultsNames(t *testing.T) {
 	}
 }
 
+// Vault takes any prefix, and Prometheus text replaces what a name cannot have.
+func TestPrefixMayBeNoName(t *testing.T) {
+	for prefix, want := range map[string]string{"9lives": "_9lives", "a b-c": "a_b_c", "edge.eu/1": "edge_eu_1", strings.Repeat("long", 70): strings.Repeat("long", 70)} {
+		samples, _ := scrape(t, metersOf(t, telemetry.Settings{Prefix: prefix}, sources()), "/proxy/v1/metrics")
+		for _, name := range []string{"_proxy_cache_hit", "_agent_authenticated", "_runtime_num_goroutines"} {
+			if samples[want+name] == "" {
+				t.Errorf("%s: %s is not there", prefix, want+name)
+			}
+		}
+	}
+}
+
 func TestTheHostCanBeALabel(t *testing.T) {
 	name, err := os.Hostname()
 	if err != nil {

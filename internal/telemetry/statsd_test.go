@@ -160,6 +160,7 @@ func TestTheHostInNamesOfGauges(t *testing.T) {
 		"turned off":           {telemetry.Settings{DisableHostname: true}, "vault.proxy.authenticated:0|g"},
 		"with another prefix":  {telemetry.Settings{Prefix: "edge"}, "edge." + name + ".proxy.authenticated:0|g"},
 		"as a label":           {telemetry.Settings{HostLabel: true}, "vault.proxy.authenticated." + strings.ReplaceAll(name, ".", "_") + ":0|g"},
+		"a prefix of any kind": {telemetry.Settings{Prefix: "9 li-ves"}, "9_li-ves." + name + ".proxy.authenticated:0|g"},
 		"our own have it not":  {telemetry.Settings{}, "leasehold.cache.entries:7|g"},
 		"counters have it not": {telemetry.Settings{}, "vault.proxy.cache.hit:1|c"},
 	} {

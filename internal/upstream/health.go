@@ -31,14 +31,18 @@ func (c *Client) Run(ctx context.Context) error {
 	var checks, probes <-chan time.Time
 	files := time.Tick(lookEvery) // also without files: a reload may name some
 	if len(c.nodes.list) > 1 {
-		checks = time.Tick(cmp.Or(c.terms.Load().HealthInterval, defaultHealthInterval))
+		checks = time.Tick(c.healthInterval())
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.nodes.outlook.asked:
-			c.check(ctx)
+			if c.nodes.outlook.silent(c.healthInterval()) {
+				c.check(ctx)
+			} else { // who asked did so while a check was under way, and has its answer
+				c.nodes.tellWaiting()
+			}
 		case <-c.nodes.lost:
 			probes = time.Tick(probeEvery)
 		case <-probes:
@@ -51,6 +55,10 @@ func (c *Client) Run(ctx context.Context) error {
 			c.reloadTLS()
 		}
 	}
+}
+
+func (c *Client) healthInterval() time.Duration {
+	return cmp.Or(c.terms.Load().HealthInterval, defaultHealthInterval)
 }
 
 // check asks all nodes how they are, side by side.

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -59,7 +58,7 @@ func (ns *nodes) tellWaiting() {
 // is no older than that, Vault is asked no more often however many want to know, and not at all when nobody does. It is Run that asks.
 func (c *Client) Look(patience time.Duration) {
 	o := &c.nodes.outlook
-	if !o.silent(cmp.Or(c.terms.Load().HealthInterval, defaultHealthInterval)) {
+	if !o.silent(c.healthInterval()) {
 		return
 	}
 	c.nodes.mu.Lock()

@@ -165,6 +165,33 @@ func TestLookingIsRare(t *testing.T) {
 	})
 }
 
+// Who asks while a check is under way has the answer of that: no other follows it.
+func TestAskedDuringACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newSingle(t)
+		var looks atomic.Int64
+		c.set("a.test", func(w http.ResponseWriter, r *http.Request) {
+			looks.Add(1)
+			time.Sleep(2 * time.Second)
+			named("a", 200)(w, r)
+		})
+		stop := c.run(t)
+		defer stop()
+		c.Look(0)
+		time.Sleep(time.Second)
+		c.Look(time.Minute)
+		if d := c.Outlook().Since; !c.Outlook().Well || !time.Now().Equal(d) {
+			t.Errorf("answered at %v, well since %v", time.Now(), d)
+		}
+		time.Sleep(4 * time.Second)
+		c.Look(0)
+		synctest.Wait()
+		if n := looks.Load(); n != 1 {
+			t.Errorf("%d looks in the health interval, want 1", n)
+		}
+	})
+}
+
 // A Vault that does not answer holds up who asks for no longer than he has patience; nor does a client that nobody runs.
 func TestLookingIsPatientForSoLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
