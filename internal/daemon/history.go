@@ -67,7 +67,6 @@ func (p *parts) visible() bool {
 
 // sample is what this moment is like.
 func (p *parts) sample() api.Sample {
-	p.upstream.Look(lookPatience)
 	now := time.Now()
 	counts, held := p.meters.Counts(), p.index.Survey(now)
 	entries, _, tokens := p.index.Stats()

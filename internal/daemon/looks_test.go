@@ -2,7 +2,6 @@ package daemon_test
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,15 +22,4 @@ func TestAScrapeLooksAtVault(t *testing.T) {
 	eventually(t, "a sealed Vault is seen", func() bool { return up("0") })
 	sealed(s, false)
 	eventually(t, "and one that answers again", func() bool { return up("1") })
-}
-
-// The history of the status page is taken whether or not anybody looks, and so is what it tells of Vault.
-func TestTheHistoryLooksAtVault(t *testing.T) {
-	t.Parallel()
-	s := vaulttest.NewServer(t)
-	sealed(s, false)
-	probe(t, s, "admin_socket = \"off\"\n"+strings.Replace(listenerAndCache, "enable_quit", "enable_status", 1), vault.Token{})
-	eventually(t, "Vault was asked", func() bool {
-		return slices.ContainsFunc(s.Requests(), func(r vaulttest.Request) bool { return strings.HasPrefix(r.Target, "/v1/sys/health") })
-	})
 }
