@@ -132,7 +132,7 @@ func TestMetricsOfEachEvent(t *testing.T) {
 		if a := p.do(t, "TRACE", "/v1/leaser/creds/forbidden", ""); a.Status != http.StatusMethodNotAllowed {
 			t.Errorf("TRACE = %d %s", a.Status, a.Body)
 		}
-	}, map[string]float64{ofRequest("lease", "none", "none"): 1, `vault_core_response_status_code{code="405",type="4xx"}`: 1}, nil)
+	}, map[string]float64{"leasehold_requests_refused": 1, ofRequest("lease", "none", "none"): 1, `vault_core_response_status_code{code="405",type="4xx"}`: 1}, nil)
 	p.moves(t, "reload", func() { p.to(t, hcl+"log_level = \"debug\"\n") }, map[string]float64{"leasehold_reloads": 1}, nil)
 	p.moves(t, "reload of nonsense", func() { p.to(t, hcl+"log_level = \"loud\"\n") }, map[string]float64{"leasehold_reloads_failed": 1}, nil)
 	p.moves(t, "renewal", func() {
