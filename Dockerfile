@@ -30,5 +30,7 @@ COPY --from=build /leasehold /leasehold
 # A number, so that Kubernetes' runAsNonRoot can check it without /etc/passwd.
 USER 65532:65532
 EXPOSE 8100
+# Docker's own probes; Kubernetes has its own and does not look at this one. It asks http://127.0.0.1:8100: where the listener is elsewhere set LEASEHOLD_ADDR.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["/leasehold", "healthcheck"]
 # The root may be read-only. What Leasehold writes (sinks, pid_file) it writes where its configuration says: mount a volume there.
 ENTRYPOINT ["/leasehold"]

@@ -15,7 +15,7 @@ E2E := go test -count=1 -parallel=8 -timeout=40m ./...
 # The linter is a tool of a module of its own, so that none of its requirements reaches the product's go.mod.
 LINT := golangci-lint run --max-same-issues=0 --max-issues-per-linter=0
 
-.PHONY: build test race lint fuzz bench demo image cross packages reproducible check-packages wine clean
+.PHONY: build test race lint fuzz bench demo image cross packages reproducible check-packages check-deploy wine clean
 
 build: ## the static binary, bin/leasehold
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/leasehold ./cmd/proxy
@@ -25,9 +25,9 @@ test: build ## unit tests, then that binary on a real Vault
 	go test ./...
 	cd test/e2e && LEASEHOLD_BINARY=../../bin/leasehold $(E2E)
 
-race: ## the same under the race detector: the unit tests and the binary, not Vault
+race: ## the same under the race detector: the unit tests and the binary, not Vault. The binary tells all it can, which is searched for secrets
 	CGO_ENABLED=1 go test -race ./...
-	cd test/e2e && LEASEHOLD_E2E_RACE=1 $(E2E)
+	cd test/e2e && LEASEHOLD_E2E_RACE=1 LEASEHOLD_E2E_TRACE=1 $(E2E)
 
 lint: ## both modules, with .golangci.yml
 	go tool -modfile=tools/go.mod $(LINT) ./...
@@ -75,6 +75,10 @@ wine: ## the Windows binary, its service and its files, as far as Debian's wine 
 
 check-packages: ## look into dist: install, run, and what systemd thinks of the unit
 	packaging/check.sh dist
+
+check-deploy: ## the alert rules, and what they say of a trouble and of none; needs promtool
+	promtool check rules deploy/prometheus/leasehold.rules.yml
+	promtool test rules deploy/prometheus/leasehold.test.yml
 
 clean:
 	rm -rf bin dist

@@ -1,4 +1,4 @@
-# Prometheus scrapes http://HOST:9100/proxy/v1/metrics; nothing but metrics and readyz is served there.
+# Prometheus scrapes http://HOST:9100/proxy/v1/metrics; nothing but metrics, readyz and livez is served there.
 vault { address = "https://vault.example:8200" }
 
 cache {}

@@ -15,6 +15,7 @@ import (
 const (
 	exitOK      = 0 // asked to stop (SIGINT, SIGTERM, quit), exit_after_auth done, -help, -version
 	exitFailure = 1 // flags, configuration, start, a part that failed while running, or a failed login with exit_on_err
+	exitNo      = 2 // the answer to a command's question is no: not ready, nothing matched, no listener lets it pass
 	exitRefused = 3 // gave up to log in: Vault refuses, and another try with the same credentials cannot help
 	exitAway    = 4 // gave up to log in: Vault or the credentials could not be had, and a later try may help
 )
@@ -26,6 +27,8 @@ func exitCode(stderr io.Writer, err error) int {
 		return exitOK
 	case errors.Is(err, errUsage), errors.Is(err, errTold): // package flag, or the command, has said it already
 		return exitFailure
+	case errors.Is(err, errNo):
+		return exitNo
 	}
 	if problems, ok := errors.AsType[*config.Problems](err); ok {
 		said := "the configuration cannot be used\n"

@@ -42,7 +42,7 @@ func parseFlags(args []string, stderr io.Writer, more ...func(*flag.FlagSet)) (f
 	set := flag.NewFlagSet("leasehold", flag.ContinueOnError)
 	set.SetOutput(stderr)
 	set.Usage = func() {
-		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold validate [-connect] [-json] [flags]\n       leasehold config show [-json] [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...")
+		_, _ = fmt.Fprintln(stderr, "usage: leasehold [flags]\n       leasehold validate [-connect] [-json] [flags]\n       leasehold config show [-json] [flags]\n       leasehold state check|stats [-config=FILE] [-json] STATEFILE\n       leasehold sink decrypt|keygen ...\n       leasehold status|leases|explain|clear|healthcheck|wait ...")
 		set.PrintDefaults()
 	}
 	set.Var(&f.config, "config", "configuration `FILE` or directory, repeatable, of Vault Proxy or Vault Agent; without it, proxy VAULT_ADDR with VAULT_TOKEN")
@@ -66,7 +66,7 @@ func parseFlags(args []string, stderr io.Writer, more ...func(*flag.FlagSet)) (f
 		return f, errors.Join(errUsage, err)
 	}
 	if set.NArg() > 0 {
-		return f, fmt.Errorf("%q is neither a flag nor a command (there are: config, service, sink, state, validate); a configuration file is given as -config=FILE", set.Arg(0))
+		return f, fmt.Errorf("%q is neither a flag nor a command (there are: clear, config, explain, healthcheck, leases, service, sink, state, status, validate, wait); a configuration file is given as -config=FILE", set.Arg(0))
 	}
 	set.Visit(func(given *flag.Flag) {
 		note(given.Name)

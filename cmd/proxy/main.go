@@ -51,6 +51,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "service" {
 		return exitCode(stderr, service(args[1:], stderr))
 	}
+	if len(args) > 0 && asking[args[0]] != nil {
+		protectMemory(stderr)
+		return exitCode(stderr, asking[args[0]](ctx, args[1:], stdout, stderr))
+	}
 	if len(args) > 0 && (args[0] == "proxy" || args[0] == "agent") {
 		args = args[1:] // unit files of Vault need another binary's name and no more
 	}
@@ -71,7 +75,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if f.combineLogs {
 		log = stdout
 	}
-	return exitCode(stderr, serve(ctx, f, log, stderr))
+	return exitCode(stderr, serve(ctx, f, log, stdout, stderr))
+}
+
+// asking are the commands that ask a running Leasehold.
+var asking = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) error{
+	"status": status, "leases": leases, "explain": explain, "clear": clearCache,
+	"healthcheck": healthcheck, "wait": wait,
 }
 
 // protectMemory comes before any secret.
@@ -82,7 +92,7 @@ func protectMemory(stderr io.Writer) {
 }
 
 // serve runs the daemon of a configuration file.
-func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
+func serve(ctx context.Context, f flags, logTo, stdout, stderr io.Writer) error {
 	reload := f.reload
 	if reload == nil {
 		reload = watchReloads(ctx)
@@ -117,6 +127,7 @@ func serve(ctx context.Context, f flags, logTo, stderr io.Writer) error {
 	watchProfiles(ctx, log)
 	err = daemon.Run(ctx, cfg, daemon.Options{
 		Version: version, Log: log, Ready: f.ready, Dumps: watchDumps(ctx, stderr), Load: load, Reload: reload, Logs: logs,
+		Stdout: stdout, Stderr: stderr,
 	})
 	if err != nil {
 		logs.Fatal(err)

@@ -60,7 +60,7 @@ func (h *serviceHandler) Execute(args []string, requests <-chan svc.ChangeReques
 				once.Do(func() { close(ready) })
 				events.info(statusText(s))
 			}
-			err = serve(ctx, f, io.Discard, io.Discard)
+			err = serve(ctx, f, io.Discard, io.Discard, io.Discard)
 		}
 		ended <- exitCode(&told, err)
 	}()

@@ -28,6 +28,7 @@ func (m *Manager) inspect(ctx context.Context) error {
 func (m *Manager) inspectOnce(ctx context.Context, t vault.Token) {
 	ctx, cancel := context.WithTimeout(ctx, inspectWait)
 	defer cancel()
+	ctx, span := m.begin(ctx, "look up auto-auth token")
 	c := m.cleanClient()
 	c.SetToken(t.Reveal())
 	secret, err := c.Auth().Token().LookupSelfWithContext(ctx)
@@ -35,6 +36,7 @@ func (m *Manager) inspectOnce(ctx context.Context, t vault.Token) {
 	if err == nil {
 		a, err = readAnswer(secret)
 	}
+	end(span, err)
 	switch {
 	case err == nil:
 		m.tellOf(a, secret)

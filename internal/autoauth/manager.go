@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
 	"leasehold/internal/vault"
@@ -49,7 +51,7 @@ type Observer interface {
 	TokenWrapped()
 }
 
-// Meter counts logins and renewals that succeeded, and logins that failed or tokens that ended unrenewed. That the token of the last run is good
+// Meter counts logins and renewals that succeeded, each attempt at one that failed, and tokens that expired. That the token of the last run is good
 // counts as a login.
 type Meter interface {
 	AuthSuccess()
@@ -99,6 +101,9 @@ type Options struct {
 	Observers []Observer
 	Meter     Meter // nil: nothing is counted
 
+	Name   vault.AutoAuthName // of the login, for its spans
+	Tracer trace.Tracer       // makes a span of each login, renewal, lookup and write of a sink; nil makes none
+
 	Now func() time.Time // the wall clock, by which Vault ends tokens; nil means time.Now
 }
 
@@ -124,6 +129,7 @@ type Manager struct {
 	// The rest belongs to the goroutine of Run.
 	held      Held        // zero Token: none; until confirmed, the last run's as far as it is known
 	lost      vault.Token // what was held before, when nothing is
+	since     time.Time   // of held being what it is, but for renewals, or of the last token that was handed out wrapped
 	wrapped   bool        // what the last login brought was handed out wrapped
 	asked     bool        // the login at hand is one that somebody wanted
 	plan      plan
@@ -151,6 +157,9 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
+	}
 	client.SetMaxRetries(0)
 	m := &Manager{
 		client:   client,
@@ -170,10 +179,11 @@ func NewManager(client *api.Client, method Method, log *slog.Logger, o Options) 
 		renewals: backoff{min: o.MinBackoff, max: o.MaxBackoff},
 		confirms: backoff{min: o.MinBackoff, max: max(o.MinBackoff, min(o.MaxBackoff, maxConfirmPause))},
 	}
+	m.since = o.Now()
 	m.tell(Unauthenticated)
 	m.Resume(o.Resume)
 	for _, s := range o.Sinks {
-		m.writers = append(m.writers, newWriter(s, log))
+		m.writers = append(m.writers, newWriter(s, log, o.Tracer))
 	}
 	return m
 }

@@ -14,14 +14,15 @@ import (
 )
 
 // askForToken logs in once.
-func (m *Manager) askForToken(ctx context.Context) (answer, error) {
+func (m *Manager) askForToken(ctx context.Context) (a answer, err error) {
+	ctx, span := m.begin(ctx, "log in")
+	defer func() { end(span, err) }()
 	var counter useCounter
 	secret, err := m.method.Login(ctx, m.cleanClient().WithResponseCallbacks(counter.tap))
 	if err != nil {
 		return answer{}, explain(err, "login", m.method.Remedy)
 	}
-	a, err := readAnswer(secret)
-	if err != nil {
+	if a, err = readAnswer(secret); err != nil {
 		return answer{}, explain(err, "login", m.method.Remedy)
 	}
 	if a.uses = counter.uses(); a.uses > 0 {
@@ -37,7 +38,9 @@ var (
 )
 
 // askForWrapping logs in once and has the answer wrapped: the login's alone, not those of requests that a method needs before it.
-func (m *Manager) askForWrapping(ctx context.Context) (*api.SecretWrapInfo, error) {
+func (m *Manager) askForWrapping(ctx context.Context) (_ *api.SecretWrapInfo, err error) {
+	ctx, span := m.begin(ctx, "log in")
+	defer func() { end(span, err) }()
 	c := m.cleanClient()
 	c.SetWrappingLookupFunc(func(_, path string) string {
 		if !madeBy(m.opts.MountPath, path) {
@@ -74,7 +77,7 @@ func (m *Manager) handOut(w *api.SecretWrapInfo) error {
 	if err != nil {
 		return err
 	}
-	m.wrapped, m.failures, m.plan = true, failures{}, plan{}
+	m.wrapped, m.since, m.failures, m.plan = true, m.opts.Now(), failures{}, plan{}
 	for _, o := range m.opts.Observers {
 		o.TokenWrapped()
 	}
@@ -85,7 +88,9 @@ func (m *Manager) handOut(w *api.SecretWrapInfo) error {
 }
 
 // askForRenewal renews the held token once. It ends with the token's life.
-func (m *Manager) askForRenewal(ctx context.Context) (vault.Grant, error) {
+func (m *Manager) askForRenewal(ctx context.Context) (_ vault.Grant, err error) {
+	ctx, span := m.begin(ctx, "renew auto-auth token")
+	defer func() { end(span, err) }()
 	ctx, cancel := m.untilExpiry(ctx)
 	defer cancel()
 	secret, err := renewSelf(ctx, m.cleanClient(), m.held.Token)

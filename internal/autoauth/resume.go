@@ -42,6 +42,7 @@ func (m *Manager) Resume(r Resumed) {
 	o := m.occupant()
 	o.provisional = true
 	m.slot.put(o)
+	m.since = m.opts.Now()
 	m.tell(Holding)
 }
 
@@ -127,6 +128,8 @@ func (m *Manager) pauseResuming(ctx context.Context, pause time.Duration) (state
 
 // confirm asks about the held token, for its life at most. Life is what it was made with.
 func (m *Manager) confirm(ctx context.Context) (a answer, life time.Duration, err error) {
+	ctx, span := m.begin(ctx, "look up auto-auth token")
+	defer func() { end(span, err) }()
 	ctx, cancel := m.untilExpiry(ctx)
 	defer cancel()
 	secret, err := Confirm(ctx, m.cleanClient, m.held.Token)

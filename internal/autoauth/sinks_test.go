@@ -188,7 +188,8 @@ func TestSinkStates(t *testing.T) {
 			synctest.Wait()
 			for i, got := range r.SinkStates() {
 				w := want[i]
-				if got.Name != "fake" || got.Stored != w.Stored || got.Behind != w.Behind || !got.Since.Equal(w.Since) || (got.Err != nil) != (w.Err != nil) {
+				if got.Name != "fake" || got.Stored != w.Stored || got.Behind != w.Behind || !got.Since.Equal(w.Since) || (got.Err != nil) != (w.Err != nil) ||
+					got.Writes != w.Writes || w.Failures >= 0 && got.Failures != w.Failures {
 					t.Errorf("%s: sink %d is %+v, want %+v", when, i, got, w)
 				}
 			}
@@ -199,13 +200,13 @@ func TestSinkStates(t *testing.T) {
 		offered := start.Add(30 * time.Second)
 		time.Sleep(time.Until(offered))
 		full := errors.New("disk full")
-		look("at the first failure", autoauth.SinkState{Since: offered, Behind: true, Err: full}, autoauth.SinkState{Since: offered, Behind: true})
+		look("at the first failure", autoauth.SinkState{Since: offered, Behind: true, Err: full, Failures: 1}, autoauth.SinkState{Since: offered, Behind: true})
 		for len(late.written()) == 0 {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
 		stored := late.tries()[3]
-		look("stored", autoauth.SinkState{Since: stored, Stored: true}, autoauth.SinkState{Since: offered, Behind: true})
+		look("stored", autoauth.SinkState{Since: stored, Stored: true, Writes: 1, Failures: 3}, autoauth.SinkState{Since: offered, Behind: true})
 
 		late.failAgain(func(int) bool { return true })
 		for len(late.tries()) == 4 {
@@ -214,7 +215,7 @@ func TestSinkStates(t *testing.T) {
 		}
 		again := late.tries()[4] // hvs.1 cannot be renewed, so that another login brought hvs.2
 		time.Sleep(5 * time.Minute)
-		look("behind again", autoauth.SinkState{Since: again, Stored: true, Behind: true, Err: full}, autoauth.SinkState{Since: offered, Behind: true})
+		look("behind again", autoauth.SinkState{Since: again, Stored: true, Behind: true, Err: full, Writes: 1, Failures: -1}, autoauth.SinkState{Since: offered, Behind: true})
 		r.stop()
 		if err := <-r.done; err != nil {
 			t.Errorf("Run = %v: a sink that fails ended it", err)

@@ -10,6 +10,8 @@ type SinkState struct {
 	Stored bool  // it has had a token in this run
 	Behind bool  // it lacks the newest token
 	Err    error // of the last attempt, nil when that stored a token. It holds no secret
+
+	Writes, Failures int64 // attempts that stored a token, and those that did not
 }
 
 // SinkStates tells how the sinks are, in the order of Options.Sinks. It may be called from any goroutine, and waits for no sink.
@@ -21,6 +23,17 @@ func (m *Manager) SinkStates() []SinkState {
 		w.mu.Unlock()
 	}
 	return all
+}
+
+// count counts an attempt.
+func (w *writer) count(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.state.Failures++
+		return
+	}
+	w.state.Writes++
 }
 
 // note notes what came of an attempt, or that none was needed. A token that was offered meanwhile is still to be stored.

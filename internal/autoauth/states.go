@@ -186,6 +186,7 @@ func (m *Manager) renew(ctx context.Context) (state, error) {
 	started := m.opts.Now()
 	grant, err := m.askForRenewal(ctx)
 	if err != nil && ctx.Err() == nil {
+		m.countFailure()
 		m.failures.add(err)
 	}
 	switch {
@@ -313,6 +314,9 @@ func (m *Manager) adopt(a answer, started time.Time, least time.Duration, show f
 			h.PreviousEnds = ends
 		}
 	}
+	if m.Resuming() || !m.held.Token.Equal(h.Token) {
+		m.since = m.opts.Now()
+	}
 	m.held, m.lost, m.least, m.failures = h, vault.Token{}, least, failures{}
 	m.schedule(planFor(h.Grant, started))
 	m.renewals.reset()
@@ -375,7 +379,7 @@ func (m *Manager) schedule(p plan) {
 func (m *Manager) lose(reason string) {
 	m.log.Warn("token lost", "accessor", m.held.Accessor, "reason", reason)
 	m.lost = m.held.Token
-	m.held, m.plan = Held{}, plan{}
+	m.held, m.plan, m.since = Held{}, plan{}, m.opts.Now()
 	m.failures.begun = time.Time{}
 	m.tell(Unauthenticated)
 	for _, o := range m.opts.Observers {

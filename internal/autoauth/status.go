@@ -20,7 +20,7 @@ const (
 // Status is what can be told of a manager. It holds no secret.
 type Status struct {
 	State    State
-	Since    time.Time // of State
+	Since    time.Time // of there being this token, confirmed or not, or none: neither renewals nor logins that fail change it
 	Resuming bool      // the token is the last run's, and not confirmed yet
 	Wrapped  bool      // the token was handed out wrapped: nobody here has it
 
@@ -52,10 +52,7 @@ func (m *Manager) Status() Status {
 
 // tell publishes the state that a step begins with.
 func (m *Manager) tell(state State) {
-	s := Status{State: state, Since: m.opts.Now(), Accessor: m.held.Accessor, Expires: m.held.Expires, Failures: m.failures.since, Wrapped: m.wrapped}
-	if old := m.status.Load(); old != nil && old.State == state {
-		s.Since = old.Since
-	}
+	s := Status{State: state, Since: m.since, Accessor: m.held.Accessor, Expires: m.held.Expires, Failures: m.failures.since, Wrapped: m.wrapped}
 	if err := m.failures.last; err != nil {
 		s.LastError = err.Error()
 	}

@@ -42,12 +42,12 @@ func TestStatusTellsEachStep(t *testing.T) {
 		synctest.Wait()
 		r.wantStatus(t, "first login", autoauth.LoggingIn, v.start, "login")
 		time.Sleep(40 * time.Second)
-		s := r.wantStatus(t, "after a failure", autoauth.Unauthenticated, v.start.Add(30*time.Second), "login")
-		if pause := s.NextAt.Sub(s.Since); s.Failures != 1 || !strings.Contains(s.LastError, "invalid role or secret ID") || pause < 45*time.Second || pause > time.Minute {
+		s := r.wantStatus(t, "after a failure", autoauth.Unauthenticated, v.start, "login")
+		if pause := s.NextAt.Sub(v.start.Add(30 * time.Second)); s.Failures != 1 || !strings.Contains(s.LastError, "invalid role or secret ID") || pause < 45*time.Second || pause > time.Minute {
 			t.Errorf("after a failure: %+v", s)
 		}
 		time.Sleep(time.Until(s.NextAt) + time.Second)
-		r.wantStatus(t, "second login", autoauth.LoggingIn, s.NextAt, "login")
+		r.wantStatus(t, "second login", autoauth.LoggingIn, v.start, "login")
 		held := s.NextAt.Add(30 * time.Second)
 		time.Sleep(time.Minute)
 		s = r.wantStatus(t, "held", autoauth.Holding, held, "renewal")
@@ -55,27 +55,52 @@ func TestStatusTellsEachStep(t *testing.T) {
 			t.Errorf("held: %+v, safe for %v", s, left)
 		}
 		time.Sleep(time.Until(s.NextAt) + time.Second)
-		r.wantStatus(t, "renewing", autoauth.Renewing, s.NextAt, "renewal")
+		r.wantStatus(t, "renewing", autoauth.Renewing, held, "renewal")
 		time.Sleep(30 * time.Second)
-		s = r.wantStatus(t, "after a renewal that failed", autoauth.Holding, s.NextAt.Add(30*time.Second), "renewal")
+		s = r.wantStatus(t, "after a renewal that failed", autoauth.Holding, held, "renewal")
 		if !strings.Contains(s.LastError, "connection refused") || s.Failures != 1 {
 			t.Errorf("after a renewal that failed: %+v", s)
 		}
 		time.Sleep(time.Until(s.NextAt) + 40*time.Second)
-		s = r.wantStatus(t, "after the renewal", autoauth.Holding, s.NextAt.Add(30*time.Second), "login")
+		s = r.wantStatus(t, "after the renewal", autoauth.Holding, held, "login")
 		if s.Failures != 0 || s.LastError != "" {
 			t.Errorf("after the renewal: %+v", s)
 		}
 		time.Sleep(time.Until(s.NextAt) + time.Second)
-		r.wantStatus(t, "replacing", autoauth.Replacing, s.NextAt, "login")
+		r.wantStatus(t, "replacing", autoauth.Replacing, held, "login")
 		time.Sleep(time.Minute)
 		r.Invalidate(r.Token())
 		synctest.Wait()
-		if s := r.Status(); s.State != autoauth.LoggingIn || !s.Expires.IsZero() || s.Accessor != "" {
+		if s := r.Status(); s.State != autoauth.LoggingIn || !s.Since.Equal(time.Now()) || !s.Expires.IsZero() || s.Accessor != "" {
 			t.Errorf("after the token's loss: %+v", s)
 		}
 		r.stop()
 		time.Sleep(time.Minute) // for what is under way
+	})
+}
+
+// The token of the last run is there since the start, and confirmed since Vault has answered; another token that replaces it is there since its login.
+func TestStatusTellsSinceWhenATokenIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &fakeVault{ttl: time.Hour, renewable: true}
+		v.backAt(10*time.Second, unreachable())
+		r := run(t, v, method{}, autoauth.Options{Resume: lastRun(time.Hour)})
+		time.Sleep(5 * time.Second)
+		if s := r.wantStatus(t, "restored", autoauth.Holding, v.start, "lookup"); !s.Resuming || s.Failures == 0 {
+			t.Errorf("restored: %+v", s)
+		}
+		time.Sleep(time.Minute / 2)
+		if s := r.Status(); s.Resuming || s.Since.Sub(v.start) < 10*time.Second || s.Since.Sub(v.start) > 25*time.Second {
+			t.Errorf("confirmed: %+v", s)
+		}
+		if err := r.Reauth(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		now := time.Now()
+		time.Sleep(time.Hour)
+		r.wantStatus(t, "replaced, and renewed since", autoauth.Holding, now, "renewal")
+		r.end(t)
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"leasehold/internal/vault"
 )
 
@@ -19,6 +21,7 @@ const (
 type writer struct {
 	sink   Sink
 	log    *slog.Logger
+	tracer trace.Tracer
 	next   chan vault.Token // capacity 1: the newest token not yet taken up
 	stored chan struct{}    // closed when the sink has had its first token
 
@@ -26,10 +29,11 @@ type writer struct {
 	state SinkState
 }
 
-func newWriter(s Sink, log *slog.Logger) *writer {
+func newWriter(s Sink, log *slog.Logger, tracer trace.Tracer) *writer {
 	return &writer{
 		sink:   s,
 		log:    log.With("sink", s.Name()),
+		tracer: tracer,
 		next:   make(chan vault.Token, 1),
 		stored: make(chan struct{}),
 		state:  SinkState{Name: s.Name(), Since: time.Now()},
@@ -71,10 +75,11 @@ func (w *writer) run(ctx context.Context) error {
 			continue
 		}
 		retry = nil
-		err := w.sink.Write(ctx, want)
+		err := w.write(ctx, want)
 		if err != nil && ctx.Err() != nil {
 			return nil // stopped in the middle: not the sink's failure
 		}
+		w.count(err)
 		w.note(err)
 		if err != nil {
 			have = vault.Token{} // the failure may have come after the content changed
@@ -91,4 +96,12 @@ func (w *writer) run(ctx context.Context) error {
 			first = false
 		}
 	}
+}
+
+// write writes once.
+func (w *writer) write(ctx context.Context, t vault.Token) error {
+	ctx, span := w.tracer.Start(ctx, "write sink", trace.WithAttributes(sinkKey.String(w.sink.Name())))
+	err := w.sink.Write(ctx, t)
+	end(span, err)
+	return err
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"leasehold/internal/vault"
 )
 
@@ -38,6 +40,7 @@ func (c *Cache) repeat(w http.ResponseWriter, r *http.Request, login vault.AutoA
 		}
 		return ErrNoToken
 	}
+	trace.SpanFromContext(r.Context()).AddEvent("sending it again with the next auto-auth token")
 	if r.GetBody != nil {
 		if r.Body, err = r.GetBody(); err != nil {
 			return err

@@ -32,14 +32,22 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, id vault.Identity
 		return c.renew(w, r, id)
 	case op.Kind == lease.Revocation:
 		return c.revoke(w, r, id, op)
-	case op.Kind != lease.Creation || concealed:
-		return c.send(w, r, id, c.bypass("the request creates nothing that could be kept").inspect)
-	case excluded(r):
-		return c.send(w, r, id, c.bypass("wrapped answers, second factors and upgrades are not kept").inspect)
-	case c.opt.Off:
-		return c.send(w, r, id, c.bypass("").inspect)
+	}
+	if reason, passes := c.passes(r, op, concealed); passes {
+		return c.send(w, r, id, c.bypass(reason).inspect)
 	}
 	return c.create(w, r, id, op)
+}
+
+// passes tells why a request is not looked for in the cache, whatever is in it, if it is not.
+func (c *Cache) passes(r *http.Request, op lease.Operation, concealed bool) (reason string, yes bool) {
+	switch {
+	case op.Kind != lease.Creation || concealed:
+		return "the request creates nothing that could be kept", true
+	case excluded(r):
+		return "wrapped answers, second factors and upgrades are not kept", true
+	}
+	return "", c.opt.Off
 }
 
 // excluded are requests whose answers are never kept whatever they are: wrapped ones are for one reader, a second factor is
@@ -53,7 +61,7 @@ func excluded(r *http.Request) bool {
 func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity, op lease.Operation) error {
 	rule := c.index.RuleOf(op.Namespace, r.URL.Path)
 	if rule.Pass {
-		return c.send(w, r, id, c.bypass("a rule keeps nothing of this path").inspect)
+		return c.send(w, r, id, c.bypass(aPassRule).inspect)
 	}
 	wish, note := c.wishOf(r.Header)
 	if wish == noStore {
@@ -98,6 +106,8 @@ func (c *Cache) create(w http.ResponseWriter, r *http.Request, id vault.Identity
 	return x.answer(w, r, id)
 }
 
+const aPassRule = "a rule keeps nothing of this path"
+
 // lasting is a login's token to create something with.
 func (c *Cache) lasting(client context.Context, login vault.AutoAuthName) (vault.Token, error) {
 	ctx, cancel := context.WithTimeout(client, tokenWait)
@@ -125,13 +135,18 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, id vault.Ident
 		}
 		return x.lead(w, r.WithContext(flightCtx), id, fl, r.Context())
 	}
+	wait := x.waiting(r.Context(), fl)
+	defer wait.End() // again does nothing
 	select {
 	case <-fl.done:
 	case <-r.Context().Done():
 		fl.leave(false)
 		return fmt.Errorf("wait for the same request: %w", context.Cause(r.Context()))
 	}
-	if e := x.successor(); e != nil {
+	e := x.successor()
+	wait.SetAttributes(sharedKey.Bool(e != nil))
+	wait.End()
+	if e != nil {
 		x.hit(w, e, time.Now(), coalescedValue, x.note)
 		return nil
 	}

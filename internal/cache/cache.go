@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
 	"leasehold/internal/lease"
@@ -54,6 +55,8 @@ type Options struct {
 
 	// KeySecret goes into every key. It must be the same after a restart if the index is restored; nil means a random one.
 	KeySecret *[32]byte
+
+	Tracer trace.Tracer // makes spans of waits and refreshes; nil makes none
 }
 
 // Cache answers requests. It is safe for concurrent use. Close releases what NewCache started.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"leasehold/internal/lease"
 )
 
@@ -17,6 +19,7 @@ type flights struct {
 type flight struct {
 	all    *flights
 	key    lease.Key
+	span   trace.SpanContext // in which it was begun; zero without traces
 	done   chan struct{}
 	entry  *lease.Entry // what was kept, nil if nothing; written before done is closed
 	cancel context.CancelFunc
@@ -38,7 +41,7 @@ func (f *flights) join(ctx context.Context, key lease.Key) (fl *flight, flightCt
 		return fl, nil, false
 	}
 	flightCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	fl = &flight{all: f, key: key, done: make(chan struct{}), cancel: cancel, members: 1}
+	fl = &flight{all: f, key: key, span: trace.SpanContextFromContext(ctx), done: make(chan struct{}), cancel: cancel, members: 1}
 	f.byKey[key] = fl
 	return fl, flightCtx, true
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -39,6 +40,7 @@ func (c *Cache) Refresh(ctx context.Context, e *lease.Entry) {
 	if err != nil {
 		return // it was parsed when the request came
 	}
+	ctx, span := c.refreshing(ctx)
 	r := (&http.Request{
 		Method: q.Method, URL: u, RequestURI: q.Target, Header: maps.Clone(q.Header), Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
@@ -48,16 +50,36 @@ func (c *Cache) Refresh(ctx context.Context, e *lease.Entry) {
 	r.Header.Set("X-Vault-Token", t.Reveal())
 	id := vault.Identity{Token: t, Repeated: true}
 	id.AutoAuth, id.Injected = c.holder(t)
-	_ = c.answer(discard{}, r, id) // what it means for the entry has happened; nobody reads the answer
+	w := discard{http.Header{}}
+	err = c.unread(w, r, id)
+	end(span, w.header, err)
+}
+
+// errBroken is that an answer which nobody reads has broken off.
+var errBroken = errors.New("the answer broke off")
+
+// unread is answer for nobody: what the answer means for the entry has happened by then. The panic by which a server is told of a body that broke off
+// would end the daemon here.
+func (c *Cache) unread(w http.ResponseWriter, r *http.Request, id vault.Identity) (err error) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			err = errBroken
+		default:
+			panic(p)
+		}
+	}()
+	return c.answer(w, r, id)
 }
 
 type nopCloser struct{ *bytes.Reader }
 
 func (nopCloser) Close() error { return nil }
 
-// discard is nobody's ResponseWriter.
-type discard struct{}
+// discard is nobody's ResponseWriter. Its header is for the trace.
+type discard struct{ header http.Header }
 
-func (discard) Header() http.Header         { return http.Header{} }
+func (d discard) Header() http.Header       { return d.header }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}

@@ -52,12 +52,16 @@ type Config struct {
 	APIProxy        APIProxy
 	Cache           *Cache // nil without a cache stanza: nothing is cached
 	Listeners       []Listener
+	AdminSocket     string     // a path, or "off"; "" leaves it to the daemon
 	PIDFile         string     // "" means none
 	LogLevel        slog.Level // flag before VAULT_LOG_LEVEL before file; info by default
 	LogFormat       string     // "standard", "json" or "logfmt"; precedence as LogLevel
 	LogFile         *LogFile   // nil means standard error alone
+	AccessLog       *AccessLog // nil without an access_log stanza: there is none
 	Connections     Connections
+	Telemetry       Telemetry
 	ExitAfterAuth   bool
+	Files           []string      // that were read, in order; none without -config
 	Settings        []Setting     // with Options.Sources: every value and where it came from, stanza by stanza, what is given before the defaults
 	ShutdownTimeout time.Duration // how long requests in flight may take once asked to stop; 10s by default
 	Warnings        []Problem     // in file order: keys that are unknown, have no effect or are deprecated
@@ -230,6 +234,19 @@ type Persist struct {
 	TransitKey              string // "transit": the name of its key. Never empty there, and there is an auto_auth stanza
 }
 
+// Role says what a listener is for.
+type Role uint8
+
+// The values "default", "metrics_only" and "admin".
+const (
+	RoleDefault     Role = iota // Vault's API, and our own endpoints
+	RoleMetricsOnly             // the metrics, readyz and livez
+	RoleAdmin                   // our own endpoints, all of them
+)
+
+// String returns the value as it is written in a file.
+func (r Role) String() string { return [...]string{"default", "metrics_only", "admin"}[r] }
+
 // Listener is one listener stanza.
 type Listener struct {
 	Pos                  Pos
@@ -250,10 +267,11 @@ type Listener struct {
 	TLSCertFile          string   // both files are given unless TLSDisable
 	TLSKeyFile           string
 	AutoAuth             vault.AutoAuthName // of the stanza whose token is lent; there is one, unless it is ""
-	MetricsOnly          bool               // role = "metrics_only"
+	Role                 Role
 	RequireRequestHeader bool
 	EnableQuit           bool          // enable_quit of agent_api or proxy_api
 	EnableReauth         bool          // enable_reauth of either
+	EnableStatus         bool          // enable_status of either
 	ReadHeaderTimeout    time.Duration // http_read_header_timeout, 10s by default
 	ReadTimeout          time.Duration // http_read_timeout, 30s by default
 	WriteTimeout         time.Duration // http_write_timeout; 0, the default, means none

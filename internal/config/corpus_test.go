@@ -62,7 +62,7 @@ var corpus = map[string]realFile{
 	"cache-persist-force.hcl": {facts: []string{
 		"reauth true", "lends force", "persist kubernetes /vault/agent-cache keep true exit true", "consistency 2", "listener 127.0.0.1:8200 tls false",
 	}},
-	"telemetry.hcl": {facts: []string{"listener 127.0.0.1:8200 tls false"}, warnings: "telemetry.hcl:1: telemetry has no effect: it is not built yet; remove it"},
+	"telemetry.hcl": {facts: []string{"listener 127.0.0.1:8200 tls false"}},
 	"connections.hcl": {facts: []string{
 		"auto-auth without idle true keep-alive off false", "proxying without idle true keep-alive off true",
 	}},
@@ -183,7 +183,7 @@ func effective(c *config.Config) (facts []string) {
 		for _, role := range []struct {
 			holds bool
 			name  string
-		}{{l.MetricsOnly, "metrics only"}, {l.RequireRequestHeader, "header required"}, {l.EnableQuit, "quit"}} {
+		}{{l.Role == config.RoleMetricsOnly, "metrics only"}, {l.Role == config.RoleAdmin, "admin"}, {l.EnableStatus, "status"}, {l.RequireRequestHeader, "header required"}, {l.EnableQuit, "quit"}} {
 			if role.holds {
 				add("%s", role.name)
 			}

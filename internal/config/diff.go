@@ -39,7 +39,7 @@ func Merge(old, next *Config, live func(key string) bool) *Config {
 			old.Set(next)
 		}
 	})
-	merged.Warnings, merged.Settings = next.Warnings, next.Settings
+	merged.Files, merged.Warnings, merged.Settings = next.Files, next.Warnings, next.Settings
 	return merged
 }
 
@@ -69,7 +69,7 @@ func join(above, word string) string {
 
 // fieldWords are those of fields that are not called in a file as in Config, and "" for what is no setting.
 var fieldWords = map[string]string{
-	"Config.AutoAuths": "auto_auth", "Config.Listeners": "listener", "Config.Warnings": "", "Config.Settings": "",
+	"Config.AutoAuths": "auto_auth", "Config.Listeners": "listener", "Config.Warnings": "", "Config.Settings": "", "Config.Files": "",
 	"Config.Connections": "disable_idle_connections/disable_keep_alives",
 
 	"Vault.HealthInterval":            "health_check_interval",
@@ -80,7 +80,6 @@ var fieldWords = map[string]string{
 	"APIProxy.PrependNamespace":       "prepend_configured_namespace",
 	"APIProxy.Consistency":            "enforce_consistency",
 	"Cache.Rules":                     "rule",
-	"Listener.MetricsOnly":            "role",
 	"Listener.Rights":                 "allow_*/default_action/rule",
 	"Listener.ReadHeaderTimeout":      "http_read_header_timeout",
 	"Listener.ReadTimeout":            "http_read_timeout",
@@ -115,7 +114,8 @@ func wordOf(in reflect.Type, f reflect.StructField) string {
 func inside(t reflect.Type) bool {
 	switch t {
 	case reflect.TypeFor[Config](), reflect.TypeFor[Vault](), reflect.TypeFor[Retry](), reflect.TypeFor[AutoAuth](), reflect.TypeFor[Method](),
-		reflect.TypeFor[Sink](), reflect.TypeFor[APIProxy](), reflect.TypeFor[Cache](), reflect.TypeFor[Persist](), reflect.TypeFor[Listener]():
+		reflect.TypeFor[Sink](), reflect.TypeFor[APIProxy](), reflect.TypeFor[Cache](), reflect.TypeFor[Persist](), reflect.TypeFor[Listener](),
+		reflect.TypeFor[Telemetry](), reflect.TypeFor[OTLP](), reflect.TypeFor[Traces]():
 		return true
 	}
 	return false
@@ -242,6 +242,14 @@ func clone(c *Config) *Config {
 			cache.Persist = &persist
 		}
 	}
+	if c.Telemetry.OTLP != nil {
+		otlp := *c.Telemetry.OTLP
+		copied.Telemetry.OTLP = &otlp
+	}
+	if c.Telemetry.Traces != nil {
+		traces := *c.Telemetry.Traces
+		copied.Telemetry.Traces = &traces
+	}
 	return &copied
 }
 
@@ -255,7 +263,9 @@ var showable = map[string]bool{
 	"cache.persist.credential": true, "cache.persist.key_env": true, "cache.persist.transit_mount": true, "cache.persist.transit_key": true,
 	"listener.address": true, "listener.tls_cert_file": true, "listener.tls_key_file": true, "listener.auto_auth": true,
 	"listener.type": true, "listener.socket_user": true, "listener.socket_group": true, "listener.systemd_socket": true, "listener.tls_client_ca_file": true,
-	"pid_file": true, "log_format": true,
+	"pid_file": true, "admin_socket": true, "log_format": true,
+	"telemetry.metrics_prefix": true, "telemetry.prefix_filter": true, "telemetry.statsd_address": true, "telemetry.statsite_address": true,
+	"telemetry.dogstatsd_addr": true, "telemetry.dogstatsd_tags": true, "telemetry.otlp.protocol": true, "telemetry.otlp.ca_cert": true,
 }
 
 var (

@@ -53,7 +53,7 @@ func lineFrom(text []byte, at Pos) string {
 var unsecret = sync.OnceValue(func() map[string]bool {
 	shown, hidden := map[string]bool{}, map[string]bool{}
 	for _, keys := range []table{
-		topKeys, vaultKeys, retryKeys, apiProxyKeys, cacheKeys, ruleKeys, persistKeys, listenerKeys, controlKeys, autoAuthKeys, methodKeys, sinkKeys, fileSinkKeys, telemetryKeys,
+		topKeys, vaultKeys, retryKeys, apiProxyKeys, cacheKeys, ruleKeys, persistKeys, listenerKeys, controlKeys, autoAuthKeys, methodKeys, sinkKeys, fileSinkKeys, telemetryKeys, tracesKeys,
 	} {
 		for key, r := range keys {
 			shown[key] = !r.secret

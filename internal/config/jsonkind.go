@@ -31,6 +31,7 @@ var forms = map[string]object{
 	"limit":     formsOf(object{"type": "integer"}, object{"type": "string", "pattern": `^\s*[+-]?` + manyBytes + `$`}),
 	"size":      formsOf(object{"type": "integer", "minimum": 0}, object{"type": "string", "pattern": `^\s*(\+?` + manyBytes + `|-0+\s*([kKmMgG][iI][bB])?\s*)$`}),
 	"share":     formsOf(object{"type": "number", "minimum": 0, "exclusiveMaximum": 1}, object{"type": "string", "pattern": `^\s*[+-]?[0-9.][0-9a-fA-FxXpP_.+-]*%?\s*$`}),
+	"ratio":     formsOf(object{"type": "number", "minimum": 0, "maximum": 1}, object{"type": "string", "pattern": `^\s*[+-]?[0-9.][0-9a-fA-FxXpP_.+-]*%?\s*$`}),
 	"per_sec":   formsOf(object{"type": "number"}, object{"type": "string", "pattern": `^\s*[+-]?[0-9.][0-9a-fA-FxXpP_.+-]*\s*$`}),
 	"file_mode": formsOf(object{"type": "integer", "minimum": 0, "maximum": 0o777}, object{"type": "string", "pattern": `^(0o)?0*[0-7]{1,3}$`}),
 	"account":   formsOf(object{"type": "integer", "minimum": 0, "maximum": 1<<32 - 1}, jsonText),
@@ -48,6 +49,7 @@ var (
 	jsonLimit    = ref("value.limit")
 	jsonSize     = ref("value.size")
 	jsonShare    = ref("value.share")
+	jsonRatio    = ref("value.ratio")
 	jsonPerSec   = ref("value.per_sec")
 	jsonFileMode = ref("value.file_mode")
 	jsonAccount  = ref("value.account")

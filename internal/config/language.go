@@ -15,11 +15,13 @@ var (
 const useForwardedFor = "it has none in Vault Proxy either; api_proxy.x_forwarded_for says what Vault is told of clients' addresses"
 
 var topKeys = table{
-	"vault":      {block: single, doc: "Where Vault is, and how it is reached."},
-	"auto_auth":  {block: several, doc: "A login, whose token is lent to requests and written to sinks."},
-	"api_proxy":  {block: single, doc: "How requests are forwarded."},
-	"cache":      {block: single, doc: "Turns caching on, empty or not."},
-	"listener":   {block: several, doc: "A socket that clients use."},
+	"vault":     {block: single, doc: "Where Vault is, and how it is reached."},
+	"auto_auth": {block: several, doc: "A login, whose token is lent to requests and written to sinks."},
+	"api_proxy": {block: single, doc: "How requests are forwarded."},
+	"cache":     {block: single, doc: "Turns caching on, empty or not."},
+	"listener":  {block: several, doc: "A socket that clients use."},
+	"admin_socket": {kind: text, example: `"/run/leasehold/admin.sock"`, implied: "see [below](#the-admin-socket)", ours: true,
+		doc: "A unix socket of mode 0600 that serves Leasehold's own endpoints, all of them, and nothing of Vault; `off` for none."},
 	"pid_file":   {kind: text, doc: "A file for the process id, in decimal and with mode 0600, removed at the end."},
 	"log_level":  {kind: text, implied: "`info`", doc: "`trace`, `debug`, `info`, `warn` or `error`; `VAULT_LOG_LEVEL` and `-log-level` win."},
 	"log_format": {kind: text, implied: "`standard`", doc: "`standard`, `json` or `logfmt`; `VAULT_LOG_FORMAT` and `-log-format` win."},
@@ -28,6 +30,8 @@ var topKeys = table{
 	"log_rotate_bytes":     {kind: limit, example: `"100MiB"`, doc: "The size from which on the log file is set aside under another name and a new one begun."},
 	"log_rotate_duration":  {kind: rotation, preset: defaultRotateDuration, doc: "The age from which on the log file is set aside, counted from when it was opened; -1 for no limit."},
 	"log_rotate_max_files": {kind: whole, doc: "How many log files that were set aside are kept; 0 keeps all, -1 none."},
+
+	"access_log": {block: single, ours: true, doc: "A log with a line for each request."},
 
 	"disable_idle_connections": {kind: subsystems, doc: "Of which traffic with Vault no idle connections are kept: auto-auth, proxying or caching, which is the same as proxying."},
 	"disable_keep_alives":      {kind: subsystems, doc: "Of which traffic with Vault each connection is closed after one request: auto-auth, proxying or caching, which is the same as proxying."},
@@ -39,7 +43,7 @@ var topKeys = table{
 	"env_template":    noTemplates,
 	"exec":            noTemplates,
 	"template_config": {block: single, standing: noEffect, because: "there are no templates yet", doc: "How templates are rendered."},
-	"telemetry":       {block: single, standing: noEffect, because: "it is not built yet", doc: "Where metrics go. The keys are read and checked."},
+	"telemetry":       {block: single, doc: "How metrics are called, and where they go."},
 }.
 	with(noneInVault, "disable_mlock", "cluster_name", "default_max_request_duration", "administrative_namespace_path").
 	with(serverOnly, "storage", "ha_storage", "backend", "seal", "hsm", "kms", "entropy", "user_lockout", "cloud", "ui", "api_addr", "cluster_addr", "plugin_directory", "plugin_tmpdir", "plugin_file_uid", "plugin_file_permissions", "max_lease_ttl",
@@ -61,7 +65,7 @@ var vaultKeys = table{
 	"namespace":       {kind: text, implied: "root", doc: "The namespace of logins; proxied requests keep their own, unless `prepend_configured_namespace`. `VAULT_NAMESPACE` and `-namespace` win."},
 	"retry":           {block: single, doc: "How requests are repeated."},
 
-	"health_check_interval": {kind: duration, preset: 5 * time.Second, floor: true, ours: true, doc: "Between looks at each of several addresses."},
+	"health_check_interval": {kind: duration, preset: 5 * time.Second, floor: true, ours: true, doc: "Between looks at each of several addresses; and how old may be what readyz knows of Vault."},
 	"pass_redirects":        {kind: boolean, ours: true, doc: "Redirects of Vault go to the client; also by `VAULT_DISABLE_REDIRECTS` and `-disable-redirects`."},
 	"redirect_hosts":        {kind: texts, example: `["vault-0.internal:8200", "*.vault.internal"]`, ours: true, doc: "Hosts, `host:port` or `*.domain`, that redirects may lead to beside Vault's own hosts and domains; they get to see tokens."},
 }
@@ -126,8 +130,8 @@ var listenerKeys = table{
 	"type":                     {kind: text, doc: "The type, if the label does not name it."},
 	"address":                  {kind: text, preset: defaultListenAddress, example: `"127.0.0.1:8200"`, doc: "Where clients connect: `host:port`."},
 	"auto_auth":                {kind: text, example: `"payments"`, implied: "the stanza without a name", ours: true, doc: "The name of the stanza whose token this listener lends, with `use_auto_auth_token`; see [several identities](#several-identities)."},
-	"role":                     {kind: oneOf("default", "metrics_only"), doc: "`metrics_only` serves the metrics and readyz, and nothing else."},
-	"require_request_header":   {kind: boolean, doc: "`X-Vault-Request: true` is required on all but the metrics and readyz."},
+	"role":                     {kind: oneOf("default", "metrics_only", "admin"), doc: "`metrics_only` serves the metrics, readyz and livez, and nothing else; `admin` serves Leasehold's own endpoints, all of them, and nothing of Vault."},
+	"require_request_header":   {kind: boolean, doc: "`X-Vault-Request: true` is required on all but the metrics, readyz and livez."},
 	"agent_api":                {block: single, doc: "Leasehold's own endpoints."},
 	"proxy_api":                {block: single, doc: "Leasehold's own endpoints."},
 	"tls_disable":              {kind: boolean, doc: "Serves plain HTTP."},
@@ -177,4 +181,5 @@ var listenerKeys = table{
 var controlKeys = table{
 	"enable_quit":   {kind: boolean, doc: "Serves quit, under both prefixes."},
 	"enable_reauth": {kind: boolean, ours: true, doc: "Serves [reauth](auto-auth.md#it-heals-itself), under both prefixes."},
+	"enable_status": {kind: boolean, ours: true, doc: "Serves [status, leases and explain](operations.md#look-inside), events and the [status page](operations.md#the-status-page), under both prefixes."},
 }

@@ -25,10 +25,11 @@ func (d *decoder) listener(b block) Listener {
 		TLSCertFile:          s.String("tls_cert_file"),
 		TLSKeyFile:           s.String("tls_key_file"),
 		AutoAuth:             vault.AutoAuthName(s.String("auto_auth")),
-		MetricsOnly:          s.String("role") == "metrics_only",
+		Role:                 roles[s.String("role")],
 		RequireRequestHeader: s.Bool("require_request_header"),
 		EnableQuit:           agent.Bool("enable_quit") || proxy.Bool("enable_quit"),
 		EnableReauth:         agent.Bool("enable_reauth") || proxy.Bool("enable_reauth"),
+		EnableStatus:         agent.Bool("enable_status") || proxy.Bool("enable_status"),
 		ReadHeaderTimeout:    s.Duration("http_read_header_timeout"),
 		ReadTimeout:          s.Duration("http_read_timeout"),
 		WriteTimeout:         s.Duration("http_write_timeout"),
@@ -64,6 +65,8 @@ func (d *decoder) listener(b block) Listener {
 	d.origins.becomes(s.prefix+"address", l.Address)
 	return l
 }
+
+var roles = map[string]Role{"metrics_only": RoleMetricsOnly, "admin": RoleAdmin}
 
 // control reads a listener's agent_api or proxy_api: what either enables is served under both prefixes.
 func (d *decoder) control(listener section, key string) section {

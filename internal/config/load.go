@@ -73,7 +73,7 @@ func parse(sources []source, problems []Problem, o Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Warnings, cfg.Settings = warnings, d.origins.all()
+	cfg.Files, cfg.Warnings, cfg.Settings = d.files, warnings, d.origins.all()
 	return cfg, nil
 }
 
@@ -119,16 +119,18 @@ func (d *decoder) config(file block, o Options) *Config {
 		Vault:           d.vault(top),
 		AutoAuths:       d.autoAuths(top),
 		Listeners:       d.listeners(top),
+		AdminSocket:     d.adminSocket(top),
 		PIDFile:         top.String("pid_file"),
 		ExitAfterAuth:   top.Bool("exit_after_auth"),
 		ShutdownTimeout: top.Duration("shutdown_timeout"),
 	}
-	d.telemetry(top)
+	cfg.Telemetry = d.telemetry(top)
 	d.override(&cfg.Vault, o.Vault)
 	cfg.APIProxy, cfg.Cache = d.apiProxyAndCache(top, cfg)
 	cfg.LogLevel = firstGiven(d, d.places("-log-level", o.LogLevel, "VAULT_LOG_LEVEL", top, "log_level"), parseLogLevel)
 	cfg.LogFormat = firstGiven(d, d.places("-log-format", o.LogFormat, "VAULT_LOG_FORMAT", top, "log_format"), parseLogFormat)
 	cfg.LogFile = d.logFile(top, o.LogFile)
+	cfg.AccessLog = d.accessLog(top)
 	cfg.Connections = d.connections(top)
 	if o.ExitAfterAuth != nil {
 		cfg.ExitAfterAuth = *o.ExitAfterAuth

@@ -150,10 +150,20 @@ func TestWarnings(t *testing.T) {
 		"unknown inner key": {
 			"vault { retry { num_retry = 5 } }\n" + tcp, `t.hcl:1: vault: unknown key "retry.num_retry" is ignored; did you mean "num_retries"?`,
 		},
-		"key like no other":  {tcp + "zzzzzz = 1\n", `t.hcl:2: unknown key "zzzzzz" is ignored; remove it`},
-		"very long key":      {tcp + strings.Repeat("a", 100) + " = 1\n", `t.hcl:2: unknown key "` + strings.Repeat("a", 60) + `..." is ignored; remove it`},
-		"key of the server":  {tcp + "storage \"file\" {}\n", `t.hcl:2: storage has no effect: only a Vault server reads it; remove it`},
-		"telemetry":          {tcp + "telemetry {}\n", `t.hcl:2: telemetry has no effect: it is not built yet; remove it`},
+		"key like no other": {tcp + "zzzzzz = 1\n", `t.hcl:2: unknown key "zzzzzz" is ignored; remove it`},
+		"very long key":     {tcp + strings.Repeat("a", 100) + " = 1\n", `t.hcl:2: unknown key "` + strings.Repeat("a", 60) + `..." is ignored; remove it`},
+		"key of the server": {tcp + "storage \"file\" {}\n", `t.hcl:2: storage has no effect: only a Vault server reads it; remove it`},
+		"Circonus": {
+			tcp + "telemetry {\ncirconus_check_id = \"1\"\ncirconus_api_token = \"s3cret\"\n}\n",
+			`t.hcl:3: telemetry: circonus_api_token, circonus_check_id have no effect: metrics are not sent to Circonus; remove them, and use dogstatsd_addr, statsd_address or otlp`,
+		},
+		"Stackdriver": {
+			tcp + "telemetry {\nstackdriver_location = \"x\"\n}\n",
+			`t.hcl:3: telemetry: stackdriver_location has no effect: metrics are not sent to Stackdriver; remove it, and use dogstatsd_addr, statsd_address or otlp`,
+		},
+		"telemetry of a server": {
+			tcp + "telemetry { maximum_gauge_cardinality = 7 }\n", `t.hcl:2: telemetry: maximum_gauge_cardinality has no effect: only a Vault server reads it; remove it`,
+		},
 		"no effect in Vault": {tcp + "disable_mlock = true\n", `t.hcl:2: disable_mlock has no effect: it has none in Vault Proxy either; remove it`},
 		"CORS": {
 			"listener \"tcp\" {\ntls_disable = true\ncors_enabled = true\n}\n", `t.hcl:3: listener: cors_enabled has no effect: only a Vault server reads it; remove it`,

@@ -88,7 +88,7 @@ func (d *decoder) checkWrapped(cfg *Config) {
 		if a.Method.WrapTTL == 0 {
 			continue
 		}
-		lent := slices.ContainsFunc(cfg.Listeners, func(l Listener) bool { return l.AutoAuth == a.Name && !l.MetricsOnly })
+		lent := slices.ContainsFunc(cfg.Listeners, func(l Listener) bool { return l.AutoAuth == a.Name && l.Role == RoleDefault })
 		if lent && cfg.APIProxy.UseAutoAuthToken != Never {
 			d.fail(Problem{a.Method.Pos, "auto_auth", "api_proxy.use_auto_auth_token is true and auto_auth uses wrapping", remedy + "use_auto_auth_token"})
 		}

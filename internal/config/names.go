@@ -106,7 +106,7 @@ func (d *decoder) checkNames(cfg *Config) {
 	lends := cfg.APIProxy.UseAutoAuthToken != Never
 	lent := map[vault.AutoAuthName]bool{}
 	for i, l := range cfg.Listeners {
-		lent[l.AutoAuth] = lent[l.AutoAuth] || !l.MetricsOnly
+		lent[l.AutoAuth] = lent[l.AutoAuth] || l.Role == RoleDefault
 		switch {
 		case l.AutoAuth == "":
 		case cfg.AutoAuthNamed(l.AutoAuth) == nil:

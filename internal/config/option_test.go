@@ -33,13 +33,15 @@ func useless() option { return option{good: `"x"`} } // any value; it has no eff
 
 // options has every key of the language.
 var options = map[string]option{
-	"vault": block(), "auto_auth": block(), "api_proxy": block(), "cache": block(), "listener": block(), "telemetry": block(),
+	"vault": block(), "auto_auth": block(), "api_proxy": block(), "cache": block(), "listener": block(), "telemetry": block(), "access_log": block(),
 	"template": block(), "env_template": block(), "exec": block(), "template_config": block(),
 	"pid_file": textual(""), "log_level": textual(""), "log_format": textual(""), "exit_after_auth": truth("false"),
 	"shutdown_timeout": period("10s"),
 	"log_file":         textual(""), "log_rotate_bytes": amount("0"), "log_rotate_duration": period("24h0m0s"), "log_rotate_max_files": number("0"),
 	"disable_idle_connections": {`["auto-auth", "caching"]`, "[auto-auth caching]", "[]", `["Auto-Auth"]`},
 	"disable_keep_alives":      {`"proxying, templating"`, "[proxying templating]", "[]", `["auto_auth"]`},
+
+	"access_log.path": textual("stdout"), "access_log.format": word("text", "json"), "access_log.exclude": listed(),
 
 	"vault.address": textual(""), "vault.addresses": listed(), "vault.ca_cert": textual(""), "vault.ca_path": textual(""), "vault.client_cert": textual(""),
 	"vault.client_key": textual(""), "vault.tls_skip_verify": truth("false"), "vault.tls_server_name": textual(""), "vault.namespace": textual(""),
@@ -81,7 +83,7 @@ var options = map[string]option{
 	"auto_auth.sink.config.mode":  {`0600`, "{384 }", "{416 }", `01000`},
 	"auto_auth.sink.config.owner": {`1000`, "1000", "", `true`}, "auto_auth.sink.config.group": {`"app"`, "app", "", `-1`},
 
-	"listener.type": textual(""), "listener.address": textual("127.0.0.1:8200"), "listener.auto_auth": textual(""), "listener.role": word("metrics_only", "default"),
+	"listener.type": textual(""), "listener.address": textual("127.0.0.1:8200"), "listener.auto_auth": textual(""), "listener.role": word("admin", "default"),
 	"listener.require_request_header": truth("false"), "listener.agent_api": block(), "listener.proxy_api": block(), "listener.tls_disable": truth("false"),
 	"listener.tls_cert_file": textual(""), "listener.tls_key_file": textual(""), "listener.http_read_header_timeout": period("10s"),
 	"listener.http_read_timeout": period("30s"), "listener.http_write_timeout": period("0s"), "listener.http_idle_timeout": period("5m0s"),
@@ -99,6 +101,7 @@ var options = map[string]option{
 	"listener.rule.action": word("allow", ""), "listener.rule.users": accountList(), "listener.rule.groups": accountList(),
 	"listener.rule.client_cn": listed(), "listener.rule.client_san": listed(),
 	"listener.socket_mode": {`"0660"`, "{432 }", "{0 }", `"rw"`}, "listener.socket_user": textual(""), "listener.socket_group": textual(""),
+	"listener.agent_api.enable_status": truth("false"), "listener.proxy_api.enable_status": truth("false"), "admin_socket": textual(""),
 	"listener.agent_api.enable_quit": truth("false"), "listener.agent_api.enable_reauth": truth("false"),
 	"listener.proxy_api.enable_quit": truth("false"), "listener.proxy_api.enable_reauth": truth("false"),
 
@@ -110,6 +113,11 @@ var options = map[string]option{
 	"telemetry.usage_gauge_period": period("10m0s"), "telemetry.maximum_gauge_cardinality": number("500"), "telemetry.lease_metrics_epsilon": period("1h0m0s"),
 	"telemetry.num_lease_metrics_buckets": number("168"), "telemetry.add_lease_metrics_namespace_labels": truth("false"),
 	"telemetry.add_mount_point_rollback_metrics": truth("false"),
+
+	"telemetry.otlp": block(), "telemetry.otlp.endpoint": textual(""), "telemetry.otlp.protocol": word("grpc", "http"),
+	"telemetry.otlp.headers":  {`{ a = "x" }`, "map[a:x]", "map[]", `{ a = 5 }`},
+	"telemetry.otlp.interval": interval("1m0s"), "telemetry.otlp.ca_cert": textual(""), "telemetry.otlp.metrics": truth("true"),
+	"telemetry.traces": block(), "telemetry.traces.sample_ratio": {`"5%"`, "0.05", "1", `1.1`}, "telemetry.traces.trust_parent": truth("true"),
 }
 
 // methodOptions are the keys of each login method's config block, less those that are textual and empty by default, which follow.

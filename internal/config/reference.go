@@ -14,7 +14,7 @@ func tables() map[string]table {
 		"": topKeys, "vault": vaultKeys, "vault.retry": retryKeys, "api_proxy": apiProxyKeys, "cache": cacheKeys, "cache.rule": ruleKeys,
 		"cache.persist": persistKeys, "listener": listenerKeys, "listener.rule": accessRuleKeys, "listener.agent_api": controlKeys, "listener.proxy_api": controlKeys,
 		"auto_auth": autoAuthKeys, "auto_auth.sinks": sinksKeys, "auto_auth.method": methodKeys, "auto_auth.sink": sinkKeys,
-		"auto_auth.sink.config": fileSinkKeys, "telemetry": telemetryKeys,
+		"auto_auth.sink.config": fileSinkKeys, "telemetry": telemetryKeys, "access_log": accessLogKeys, "telemetry.otlp": otlpKeys, "telemetry.traces": tracesKeys,
 	}
 	for method, keys := range methodConfigs {
 		all["auto_auth.method.config."+method] = keys

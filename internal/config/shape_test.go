@@ -148,12 +148,13 @@ func TestEveryKeyThatWorksArrives(t *testing.T) {
 				WriteTimeout: 2 * time.Minute, IdleTimeout: 3 * time.Minute, MaxRequestSize: 1 << 20, MaxHeaderSize: 64 << 10, MaxConcurrent: 100,
 			},
 			{
-				Pos: at(95, 1), Type: "tcp", TLSMinVersion: tls.VersionTLS12, TLSMaxVersion: tls.VersionTLS13, Address: "127.0.0.1:9100", TLSDisable: true, MetricsOnly: true,
+				Pos: at(95, 1), Type: "tcp", TLSMinVersion: tls.VersionTLS12, TLSMaxVersion: tls.VersionTLS13, Address: "127.0.0.1:9100", TLSDisable: true, Role: config.RoleMetricsOnly,
 				ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute, MaxRequestSize: 32 << 20,
 				MaxHeaderSize: 1 << 20, MaxConcurrent: 4096,
 			},
 		},
-		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second,
+		PIDFile: "/run/leasehold.pid", LogLevel: slog.LevelDebug, LogFormat: "json", ExitAfterAuth: true, ShutdownTimeout: 25 * time.Second, Files: []string{"full.hcl"},
+		Telemetry: config.Telemetry{MetricsPrefix: "vault", PrometheusRetentionTime: 24 * time.Hour, FilterDefault: true},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got:\n%+v\nwant:\n%+v", cfg, want)

@@ -80,6 +80,8 @@ func (s Setting) nothing() bool {
 		return v == ""
 	case []string:
 		return len(v) == 0
+	case map[string]string:
+		return len(v) == 0
 	case os.FileMode:
 		return v == 0
 	default:

@@ -212,7 +212,7 @@ var numbers = regexp.MustCompile(`\[\d+\]`)
 // everything are texts that together have every stanza, every type and every method.
 func everything() []string {
 	all := []string{
-		"telemetry {}\ncache {\nreplace_before = 0.2\nrule \"a\" {}\nrule \"b\" { cache = false }\n}\n" + `listener "unix" { tls_disable = true, address = "/s", rule "a" { action = "allow" } }` + "\n" + logIn,
+		"access_log {}\ntelemetry {\notlp { endpoint = \"https://c\" }\ntraces {}\n}\ncache {\nreplace_before = 0.2\nrule \"a\" {}\nrule \"b\" { cache = false }\n}\n" + `listener "unix" { tls_disable = true, address = "/s", rule "a" { action = "allow" } }` + "\n" + logIn,
 	}
 	for _, kind := range []string{
 		`"kubernetes" { path = "p" }`, `"file" { path = "p", key_file = "k" }`, `"systemd" { path = "p" }`, `"env" { path = "p" }`,

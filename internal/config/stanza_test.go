@@ -139,7 +139,7 @@ func TestBrokenListenerAndCache(t *testing.T) {
 		},
 		"role": {
 			"listener \"tcp\" {\n  tls_disable = true\n  role = \"metrics\"\n}\n",
-			`t.hcl:3: listener: role must be "default" or "metrics_only", not "metrics"; write for example role = "default"`,
+			`t.hcl:3: listener: role must be "default" or "metrics_only" or "admin", not "metrics"; write for example role = "default"`,
 		},
 		"mutual TLS": {
 			"listener \"tcp\" {\n  tls_cert_file = \"c\"\n  tls_key_file = \"k\"\n  tls_require_and_verify_client_cert = true\n  tls_disable_client_certs = true\n}\n",

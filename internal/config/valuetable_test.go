@@ -26,7 +26,7 @@ var (
 	aList = keyOf{"vault {\n  redirect_hosts = %s\n}\n" + tcp, `{"vault": {"redirect_hosts": %s}, ` + jsonTCP + "}", func(c *config.Config) any { return c.Vault.RedirectHosts }}
 	aText = keyOf{"pid_file = %s\n" + tcp, `{"pid_file": %s, ` + jsonTCP + "}", func(c *config.Config) any { return c.PIDFile }}
 	aWord = keyOf{"listener \"tcp\" {\n  tls_disable = true\n  role = %s\n}\n", `{"listener": {"tcp": {"tls_disable": true, "role": %s}}}`,
-		func(c *config.Config) any { return c.Listeners[0].MetricsOnly }}
+		func(c *config.Config) any { return c.Listeners[0].Role == config.RoleMetricsOnly }}
 	aShare = keyOf{"cache {\n  renew_at = %s\n}\n" + tcp, `{"cache": {"renew_at": %s}, ` + jsonTCP + "}", func(c *config.Config) any { return c.Cache.RenewAt }}
 	aRate  = keyOf{"cache {\n  renew_rate = %s\n}\n" + tcp, `{"cache": {"renew_rate": %s}, ` + jsonTCP + "}", func(c *config.Config) any { return c.Cache.RenewRate }}
 	aMode  = keyOf{"listener \"unix\" {\n  address = \"/s\"\n  tls_disable = true\n  socket_mode = %s\n}\n", `{"listener": {"unix": {"address": "/s", "tls_disable": true, "socket_mode": %s}}}`,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"leasehold/internal/config"
+	"leasehold/internal/telemetry"
 )
 
 // Findings are what a configuration meets on this machine.
@@ -48,11 +49,17 @@ func Check(cfg *config.Config, now time.Time) Findings {
 			c.pair(c.at(at+"tls_cert_file", l.Pos, "listener"), c.at(at+"tls_key_file", l.Pos, "listener"), l.TLSCertFile, l.TLSKeyFile)
 		}
 	}
+	if o := cfg.Telemetry.OTLP; o != nil {
+		c.collector(o)
+	}
 	if cfg.PIDFile != "" {
 		c.pidFile(cfg.PIDFile)
 	}
 	if f := cfg.LogFile; f != nil {
 		c.logFile(f.Path)
+	}
+	if a := cfg.AccessLog; a != nil && a.Path != "stdout" && a.Path != "stderr" {
+		c.directory(c.at("access_log.path", a.Pos, "access_log"), "the directory of access_log", filepath.Dir(a.Path))
 	}
 	return c.found
 }
@@ -106,6 +113,16 @@ func (c *check) vault() {
 }
 
 // authorities looks at a PEM file of CAs.
+func (c *check) collector(o *config.OTLP) {
+	if o.CACert != "" {
+		c.authorities(c.at("telemetry.otlp.ca_cert", o.Pos, "telemetry"), "otlp.ca_cert", o.CACert)
+	}
+	if err := (telemetry.OTLP{GRPC: o.Protocol == "grpc"}).Check(); err != nil {
+		what, remedy, _ := strings.Cut(err.Error(), "; ")
+		c.fail(c.at("telemetry.otlp.protocol", o.Pos, "telemetry"), remedy, "otlp.protocol: %s", what)
+	}
+}
+
 func (c *check) authorities(at config.Problem, key, path string) {
 	text, err := os.ReadFile(path)
 	switch {

@@ -101,7 +101,8 @@ func TestCheck(t *testing.T) {
 			"pid_file = \"DIR/gone/pid\"\nlog_file = \"DIR\"\nlistener \"unix\" {\n  address = \"DIR/s\"\n  tls_disable = true\n  socket_user = \"no-such-user\"\n  socket_group = \"no-such-group\"\n}\n",
 			"t.hcl:6: listener: socket_user: |t.hcl:7: listener: socket_group: |t.hcl:1: the directory of pid_file: stat DIR/gone|t.hcl:2: log_file: DIR is a directory", "",
 		},
-		"abstract socket": {file: "listener \"unix\" {\n  address = \"@leasehold\"\n  tls_disable = true\n}\n"},
+		"abstract socket":      {file: "listener \"unix\" {\n  address = \"@leasehold\"\n  tls_disable = true\n}\n"},
+		"no CA of a collector": {plain + "telemetry {\n otlp {\n endpoint = \"https://c\"\n ca_cert = \"DIR/empty\"\n }\n}\n", "t.hcl:5: telemetry: otlp.ca_cert: DIR/empty holds no certificate", ""},
 		"client CA": {
 			strings.Replace(listener("good.crt", "good.key"), "}", "tls_require_and_verify_client_cert = true\ntls_client_ca_file = \"DIR/empty\"\n}", 1),
 			"t.hcl:5: listener: tls_client_ca_file: DIR/empty holds no certificate", "",

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
+	"net"
 	"runtime"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,9 +29,11 @@ type Options struct {
 
 	Dumps <-chan io.Writer // each gets all metrics as text; it may be nil
 
-	Load   func() (*config.Config, error) // the configuration as it is now; nil when there is no file
-	Reload <-chan struct{}                // each asks for a reload; it may be nil. With room for one, those that come meanwhile are one
-	Logs   logs                           // what a reload changes about logging; it may be nil
+	Load           func() (*config.Config, error) // the configuration as it is now; nil when there is no file
+	Reload         <-chan struct{}                // each asks for a reload; it may be nil. With room for one, those that come meanwhile are one
+	Stdout, Stderr io.Writer                      // where access_log writes to that names them; nil means the process's own
+
+	Logs logs // what a reload changes about logging; it may be nil
 }
 
 // Started is what a daemon that is ready tells about itself.
@@ -60,21 +63,34 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	admin, err := p.openAdmin(ctx)
+	if err != nil {
+		closeAll(sockets)
+		return err
+	}
 	if cfg.PIDFile != "" {
 		remove, err := writePID(cfg.PIDFile)
 		if err != nil {
-			closeAll(sockets)
+			closeAll(append(sockets, admin...))
 			return err
 		}
 		defer remove()
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	exit := p.watch(ctx)
-	r := p.newReloads(o, sockets, stop)
+	endAccess := p.access.start()
+	defer endAccess() // after the listeners, whose last requests have lines too
+	p.feed = router.NewFeed(ctx, p.history.since)
+	r := p.newReloads(o, sockets, admin, stop)
 	for i, ln := range sockets {
 		s := settings(cfg.Listeners[i])
 		s.Grace = p.drain
-		g.Go(func() error { return listener.Serve(ctx, ln, &r.doors[i], s, p.drain(), o.Log) })
+		g.Go(func() error { return listener.Serve(ctx, ln, &r.doors[i], s, p.drain(), p.log) })
+	}
+	for _, ln := range admin {
+		g.Go(func() error {
+			return listener.Serve(ctx, ln, &r.adminDoor, p.adminSettings(ln.Addr().String()), p.drain(), p.log)
+		})
 	}
 	g.Go(func() error { r.run(ctx, o.Reload); return nil })
 	g.Go(func() error { return p.upstream.Run(ctx) })
@@ -91,9 +107,12 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	g.Go(func() error { return p.runLogins(ctx) })
 	g.Go(func() error { return p.announce(ctx, sockets) })
 	g.Go(func() error { p.dump(ctx, o.Dumps); return nil })
-	g.Go(func() error { p.notify.feed(ctx, func() { p.works(ctx, sockets) }); return nil })
+	g.Go(func() error { p.history.run(ctx, p.visible, p.sample); return nil })
+	g.Go(func() error { p.notify.feed(ctx, func() error { return p.watched(ctx, sockets) }); return nil })
 	g.Go(func() error {
 		<-ctx.Done()
+		now := time.Now()
+		p.stopping.Store(&now)
 		p.notify.Stopping()
 		return nil
 	})
@@ -102,7 +121,7 @@ func Run(ctx context.Context, cfg *config.Config, o Options) error {
 	if err != nil && !errors.Is(err, errDone) {
 		return err
 	}
-	o.Log.Info("stopped")
+	p.log.Info("stopped")
 	return nil
 }
 
@@ -152,6 +171,7 @@ func (p *parts) listen(ctx context.Context) (sockets []*listener.Socket, err err
 		closeAll(sockets)
 		return nil, errors.Join(failed...)
 	}
+	p.bound = time.Now()
 	if left := inherited.Unused(); left != "" {
 		p.log.Warn("systemd has handed over sockets that no listener uses; give a listener their address, or systemd_socket", slog.String("sockets", left))
 	}
@@ -171,14 +191,7 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 		log = log.With("login", resumed)
 	}
 	for i, ln := range sockets {
-		scheme := "https://"
-		switch {
-		case p.cfg.Listeners[i].Type == "unix":
-			scheme = "unix://"
-		case p.cfg.Listeners[i].TLSDisable:
-			scheme = "http://"
-		}
-		started.Listeners = append(started.Listeners, scheme+ln.Addr().String())
+		started.Listeners = append(started.Listeners, urlOf(p.cfg.Listeners[i], ln.Addr()))
 	}
 	log.Info("ready", slog.String("vault", started.Vault), slog.Any("listeners", started.Listeners))
 	p.notify.Started(statusLine(started))
@@ -188,25 +201,46 @@ func (p *parts) announce(ctx context.Context, sockets []*listener.Socket) error 
 	return nil
 }
 
-// handler is the router of one listener.
-func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) http.Handler {
+// urlOf is where clients find a listener.
+func urlOf(l config.Listener, at net.Addr) string {
+	scheme := "https://"
+	switch {
+	case l.Type == "unix":
+		scheme = "unix://"
+	case l.TLSDisable:
+		scheme = "http://"
+	}
+	return scheme + at.String()
+}
+
+// routes are what the router of one listener is made of.
+func (p *parts) routes(cfg *config.Config, l config.Listener, rights router.Rights, stop func()) (router.Parts, router.Options) {
 	routes := router.Parts{
-		Metrics: p.meters.Handler(), Quit: stop, Failed: p.unanswered, Log: p.log,
-		Vault: p.upstream.Address(), Ready: p.readiness, Peer: peerOf, Denied: p.meters.Denied,
+		Metrics: p.scraped(), Quit: stop, Failed: p.unanswered, Log: p.log,
+		Vault: p.upstream.Address(), Ready: p.readiness, Live: p.pulse.tell, Peer: peerOf, Denied: p.meters.Denied, Seen: p.seen, Active: &p.requests.Active,
+		Tracer: p.tracer(), Inside: inside{p}, Feed: p.feed,
 	}
 	if p.needsVault() { // a login may be making the cache just now
-		routes.Answer, routes.Clear = gate{p}, gate{p}
+		routes.Answer, routes.Clear = gate{p}, namedClear{p, gate{p}}
 	} else {
-		routes.Answer, routes.Clear = p.cache, p.cache
+		routes.Answer, routes.Clear = p.cache, namedClear{p, p.cache}
+	}
+	if cfg.AccessLog != nil { // it costs a lock
+		routes.Accessor = p.index.Accessor
 	}
 	if one := p.logins.of(l.AutoAuth); one != nil { // a nil *Manager in an interface would not be nil
 		routes.Tokens, routes.Reauth = one.manager, one.manager.Reauth
 	}
-	return router.New(routes, router.Options{
-		MetricsOnly:          l.MetricsOnly,
+	if l.Role == config.RoleAdmin && l.AutoAuth == "" && len(p.logins) > 0 {
+		routes.Reauth = p.logins.reauth
+	}
+	return routes, router.Options{
+		MetricsOnly:          l.Role == config.RoleMetricsOnly,
 		RequireRequestHeader: l.RequireRequestHeader,
 		EnableQuit:           l.EnableQuit,
 		EnableReauth:         l.EnableReauth,
+		EnableStatus:         l.EnableStatus,
+		Admin:                l.Role == config.RoleAdmin,
 		CacheOff:             cfg.Cache == nil,
 		MaxRequestSize:       l.MaxRequestSize,
 		MaxConcurrent:        l.MaxConcurrent,
@@ -214,7 +248,8 @@ func (p *parts) handler(cfg *config.Config, l config.Listener, rights router.Rig
 		TokenUse:             tokenUse[cfg.APIProxy.UseAutoAuthToken],
 		AutoAuth:             l.AutoAuth,
 		Rights:               rights,
-	})
+		TrustParent:          trustsParent(cfg),
+	}
 }
 
 // place is what an error about a stanza begins with; nothing when there is no file.

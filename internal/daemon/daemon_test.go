@@ -21,7 +21,11 @@ import (
 	"leasehold/internal/vaulttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	os.Setenv("XDG_RUNTIME_DIR", "/nonexistent") // no place for an admin socket, which tests would share
+	os.Unsetenv("RUNTIME_DIRECTORY")
+	goleak.VerifyTestMain(m)
+}
 
 // running is a daemon in front of a scripted Vault.
 type running struct {
@@ -35,7 +39,10 @@ func run(t *testing.T, cfg *config.Config, o daemon.Options) running {
 	ctx, stop := context.WithCancel(t.Context())
 	r := running{stop: stop, done: make(chan error, 1)}
 	started := make(chan daemon.Started, 1)
-	o.Log, o.Ready = slog.New(slog.DiscardHandler), func(s daemon.Started) { started <- s }
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Ready = func(s daemon.Started) { started <- s }
 	go func() { r.done <- daemon.Run(ctx, cfg, o) }()
 	t.Cleanup(stop)
 	select {

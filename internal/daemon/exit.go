@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"leasehold/internal/lease"
 	"leasehold/internal/vault"
 )
@@ -59,6 +61,11 @@ func (e *exit) finish(why error) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), begun.Add(p.now.Load().ShutdownTimeout))
 	defer cancel()
+	if tracer := p.tracer(); tracer != nil {
+		var span trace.Span
+		ctx, span = tracer.Start(ctx, "revoke on exit") // the parent of every request to Vault that follows
+		defer span.End()
+	}
 	if p.revokesAll() {
 		revoked, failed := p.index.RevokeAll(ctx, p.upstream, p.log, p.ownsToken)
 		level := slog.LevelInfo

@@ -123,6 +123,7 @@ func (p *parts) runLogin(ctx context.Context, one *login) error {
 	select {
 	case <-p.opened:
 		one.manager.Resume(p.resumed(one))
+		one.held.lend(one.manager.Resuming())
 	case <-ctx.Done():
 	}
 	return one.manager.Run(ctx) // with an ended ctx as well: who waits for a login hears that there will be none

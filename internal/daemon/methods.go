@@ -30,7 +30,7 @@ func (p *parts) method(m config.Method) (autoauth.Method, error) {
 	if !ok {
 		return nil, fmt.Errorf("auth method %q was left out of this build; use a build of Leasehold without the tag no_%s", m.Type, m.Type)
 	}
-	return make(methodParts{Method: m, log: p.log, vault: p.vaultSettings})
+	return make(methodParts{Method: m, log: p.failures, vault: p.vaultSettings})
 }
 
 func newAppRole(p methodParts) (autoauth.Method, error) {

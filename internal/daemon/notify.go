@@ -110,29 +110,27 @@ func sendTo(socket, message string) error {
 	return err
 }
 
-// feed tells the watchdog, twice within its time, that works returned, until ctx ends. When it does not return, nothing is told and systemd ends
+// feed tells the watchdog, twice within its time, that works returned nil, until ctx ends. When it does not return, nothing is told and systemd ends
 // the process: a check that hangs is just what it is for.
-func (n *notifier) feed(ctx context.Context, works func()) {
+func (n *notifier) feed(ctx context.Context, works func() error) {
 	if n.watchdog == 0 || n.socket == "" {
 		return
 	}
 	every := time.NewTicker(n.watchdog / 2)
 	defer every.Stop()
-	answered := make(chan struct{}, 1)
+	answered := make(chan error, 1)
 	asked := false
 	for {
 		if !asked {
 			asked = true
-			go func() { works(); answered <- struct{}{} }()
+			go func() { answered <- works() }()
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-answered:
+		case err := <-answered:
 			asked = false
-			n.mu.Lock()
-			n.send("WATCHDOG=1")
-			n.mu.Unlock()
+			n.pet(err)
 			select {
 			case <-ctx.Done():
 				return
@@ -144,13 +142,26 @@ func (n *notifier) feed(ctx context.Context, works func()) {
 	}
 }
 
-// works returns when every part that requests pass has answered, and every listener accepts: a lock that is never released keeps it from doing so.
-func (p *parts) works(ctx context.Context, sockets []*listener.Socket) {
-	p.index.Stats()
-	p.readiness()
+// pet tells the watchdog that the process works, unless there is an error.
+func (n *notifier) pet(err error) {
+	if err != nil {
+		n.log.Error("the process does not work; systemd's watchdog will end it if that lasts", slog.Duration("watchdog", n.watchdog), slog.Any("error", err))
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.send("WATCHDOG=1")
+}
+
+// watched is what the watchdog asks: that the parts work, and that every listener accepts. It does not return while one does not.
+func (p *parts) watched(ctx context.Context, sockets []*listener.Socket) error {
+	if err := p.works(); err != nil {
+		return err
+	}
 	for _, s := range sockets {
 		awaitAccepting(ctx, s, p.log)
 	}
+	return nil
 }
 
 // accepter is a listener that is looked at.

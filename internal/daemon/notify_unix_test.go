@@ -178,7 +178,7 @@ func TestWatchdogOfAProcessThatHangs(t *testing.T) {
 		hang := make(chan struct{})
 		var done sync.WaitGroup
 		done.Go(func() {
-			daemon.FeedWatchdog(ctx, slog.New(slog.NewTextHandler(&log, nil)), func() { <-hang })
+			daemon.FeedWatchdog(ctx, slog.New(slog.NewTextHandler(&log, nil)), func() error { <-hang; return nil })
 		})
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()

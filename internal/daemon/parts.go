@@ -32,18 +32,38 @@ type parts struct {
 	log   *slog.Logger
 	ready func(Started)
 
+	folding  *telemetry.Folding
+	failures *slog.Logger // log, for those who fail again and again: what they say is summarised
+
 	started time.Time
+	version string
 	notify  *notifier
+	ring    *telemetry.Ring
+	hasher  *vault.Hasher // of what is told about accessors and leases
+	open    atomic.Pointer[[]openListener]
+	reload  atomic.Pointer[reloaded] // the last; nil before the first
+	history history
+	feed    *router.Feed // set before the listeners serve
+
+	bound    time.Time                 // when the listeners were; set before they serve
+	stopping atomic.Pointer[time.Time] // since when the stop is under way; nil before
+	pulse    *pulse
 
 	vaultSettings upstream.Settings
 	upstream      *upstream.Client
 	journal       journal // without a store when the cache is in memory only
 	index         *lease.Index
 	meters        *telemetry.Meters
+	requests      *telemetry.Requests
+	access        *accessLog
+	traces        *telemetry.Traces // nil without a traces block
 	restored      lease.Restored
 	sinkKey       *ecdh.PrivateKey // of encrypted sinks; nil before the first
 	detached      bool             // the cache is in memory only, although a state file is configured; set before opened is closed
+	fileOpened    time.Time        // when the state file was opened, or given up; likewise
+	fileTrouble   error            // why it was given up; nil when that was asked for; likewise
 	logins        logins
+	built         atomic.Bool     // all parts are there
 	rights        []router.Rights // of each listener, until a reload
 
 	opened chan struct{} // closed when there is a cache: at once, or when Vault has given the state file's key
@@ -55,11 +75,18 @@ type parts struct {
 
 // build makes all parts; it opens no socket and starts nothing that needs an end but what close ends.
 func build(cfg *config.Config, o Options) (*parts, error) {
+	ring := telemetry.NewRing(o.Log.Handler())
+	o.Log = slog.New(ring)
 	p := &parts{cfg: cfg, log: o.Log, notify: newNotifier(o.Log), ready: o.Ready, started: time.Now(), opened: make(chan struct{}), failed: make(chan error, 1)}
+	p.folding = telemetry.Fold(o.Log.Handler())
+	p.failures = slog.New(p.folding)
+	p.version, p.ring, p.hasher = o.Version, ring, vault.NewHasher()
+	p.pulse = newPulse(p.works, p.started)
 	if err := p.build(o); err != nil {
 		p.close()
 		return nil, err
 	}
+	p.built.Store(true)
 	return p, nil
 }
 
@@ -68,15 +95,25 @@ func (p *parts) build(o Options) (err error) {
 	if p.rights, err = rightsOf(p.cfg.Listeners); err != nil {
 		return err
 	}
+	if p.traces, err = p.newTraces(o.Version); err != nil {
+		return err
+	}
+	p.index = p.newIndex()
+	p.requests = telemetry.NewRequests(router.Routes(), router.Outcomes())
+	p.access = newAccessLog(&p.requests.Unlogged, p.hasher, o)
+	begin, err := p.access.prepare(nil, p.cfg)
+	if err != nil {
+		return fmt.Errorf("%s%w", place(p.cfg.AccessLog.Pos), err)
+	}
+	begin()
+	if p.meters, err = p.newMeters(o.Version); err != nil {
+		return err
+	}
 	v := p.cfg.Vault
 	p.vaultSettings = p.upstreamSettings(p.cfg, o.Version)
 	p.upstream, err = upstream.New(p.vaultSettings)
 	if err != nil {
 		return fmt.Errorf("%svault: %w", place(v.Pos), err)
-	}
-	p.index = p.newIndex()
-	if p.meters, err = telemetry.New(p.index, p.stateOf); err != nil {
-		return err
 	}
 	if p.persists() && !p.needsVault() {
 		w, err := protect(p.cfg.Cache.Persist, p.log)
@@ -103,12 +140,12 @@ func (p *parts) upstreamSettings(cfg *config.Config, version string) upstream.Se
 	return upstream.Settings{
 		Address: v.Address, Addresses: v.Addresses, HealthInterval: v.HealthInterval, CACert: v.CACert, CAPath: v.CAPath, ClientCert: v.ClientCert, ClientKey: v.ClientKey,
 		TLSServerName: v.TLSServerName, TLSSkipVerify: v.TLSSkipVerify, NumRetries: v.Retry.NumRetries,
-		Product: "Leasehold/" + version, Log: p.log, IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
+		Product: "Leasehold/" + version, Log: p.failures, Tracer: p.tracer(), IgnoreEnv: config.VaultVariables, LoginHeaders: v.LoginHeaders,
 		Retry:         upstream.Retry{SafeOnly: v.Retry.SafeOnly, MaxWait: v.Retry.MaxWait, MaxReplaySize: v.Retry.MaxReplaySize},
 		PassRedirects: v.PassRedirects, RedirectHosts: v.RedirectHosts,
 		Consistency: consistency[cfg.APIProxy.Consistency], ForwardedFor: forwardedFor[cfg.APIProxy.XForwardedFor],
 		Proxying: upstream.Connections(cfg.Connections.Proxying), AutoAuth: upstream.Connections(cfg.Connections.AutoAuth),
-		Reached: func() { p.logins.vaultAnswers() },
+		Reached: func() { p.logins.vaultAnswers() }, Meter: p.meters,
 	}
 }
 
@@ -117,7 +154,7 @@ func (p *parts) openCache() (err error) {
 	p.tuning.Lock()
 	defer p.tuning.Unlock()
 	options := cacheOptions(p.now.Load())
-	options.KeySecret = p.journal.secret()
+	options.KeySecret, options.Tracer = p.journal.secret(), p.tracer()
 	if len(p.logins) == 0 { // none in an interface would not be nil
 		p.cache, err = cache.New(p.index, p.upstream, nil, p.meters, options)
 	} else {
@@ -198,26 +235,24 @@ func rules(c *config.Cache) []lease.Rule {
 
 // clock renews what the index holds.
 func (p *parts) clock() *lease.Clock {
-	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate}
+	o := lease.ClockOptions{OnDone: p.meters.Renewal, Refresh: p.cache.Refresh, OnGone: p.logins.Invalidate, Tracer: p.tracer()}
 	p.tuning.Lock()
 	defer p.tuning.Unlock()
 	if c := p.now.Load().Cache; c != nil {
 		o.RenewRate = c.RenewRate
 	}
-	p.renews = lease.NewClock(p.index, p.upstream, p.log, o)
+	p.renews = lease.NewClock(p.index, p.upstream, p.failures, o)
 	return p.renews
 }
 
 // close ends what build began, whole or in part.
 func (p *parts) close() {
+	p.folding.Close()
 	if p.cache != nil {
 		p.cache.Close()
 	}
-	var err error
-	if p.meters != nil {
-		err = p.meters.Close(context.Background())
-	}
-	if err = errors.Join(err, p.journal.close()); err != nil {
+	err := p.journal.close() // before anything that waits for others, since a supervisor's patience may end meanwhile
+	if err = errors.Join(err, p.sendLast()); err != nil {
 		p.log.Warn("not everything could be closed", slog.Any("error", err))
 	}
 }
@@ -229,7 +264,7 @@ func (p *parts) unanswered(r *http.Request, status int, err error) {
 	if status < http.StatusInternalServerError || errors.Is(err, upstream.ErrAway) {
 		level = slog.LevelDebug // the client left, or was told what is wrong with its request; or the log has said what is wrong
 	}
-	p.log.Log(r.Context(), level, "request not answered by Vault", slog.String("method", r.Method), slog.Int("status", status), slog.Any("error", err))
+	p.failures.Log(r.Context(), level, "request not answered by Vault", slog.String("method", vault.LogMethod(r.Method)), slog.Int("status", status), slog.Any("error", err))
 }
 
 // pointsAt tells whether an address of Vault is addr, which happens when a shell is set up for Leasehold's clients.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -34,20 +35,42 @@ type reloads struct {
 	logs    logs
 	sockets []*listener.Socket // of the listeners, in their order
 	doors   []door             // likewise
-	stop    func()
+	admin   []*listener.Socket // the admin socket, or none
+
+	adminDoor door
+	stop      func()
+	over      func() // ends what lasts in the routers of the last reload
 }
 
-func (p *parts) newReloads(o Options, sockets []*listener.Socket, stop func()) *reloads {
-	r := &reloads{parts: p, version: o.Version, load: o.Load, logs: o.Logs, sockets: sockets, doors: make([]door, len(sockets)), stop: stop}
+func (p *parts) newReloads(o Options, sockets, admin []*listener.Socket, stop func()) *reloads {
+	r := &reloads{parts: p, version: o.Version, load: o.Load, logs: o.Logs, sockets: sockets, admin: admin, doors: make([]door, len(sockets)), stop: stop}
 	r.route(p.cfg, p.rights)
 	return r
 }
 
-// route gives every listener the router that cfg describes. Requests under way end in the one that they began in.
+// route gives every listener the router that cfg describes. Requests under way end in the one that they began in, but for streams of events, which are cut
+// off: nobody is to look on who may look no longer.
 func (r *reloads) route(cfg *config.Config, rights []router.Rights) {
+	var open []openListener
+	last := r.over
+	over, end := context.WithCancel(context.Background()) // of no other: a stop ends streams by itself
+	r.over = end
+	hang := func(d *door, l config.Listener, rights router.Rights, at net.Addr) {
+		routes, options := r.routes(cfg, l, rights, r.stop)
+		routes.Over = over
+		h := http.Handler(router.New(routes, options))
+		d.routes.Store(&h)
+		open = append(open, openListener{url: urlOf(l, at), listener: l, rights: !rights.IsZero(), judge: router.NewJudge(routes, options)})
+	}
 	for i := range r.doors {
-		h := r.handler(cfg, cfg.Listeners[i], rights[i], r.stop)
-		r.doors[i].routes.Store(&h)
+		hang(&r.doors[i], cfg.Listeners[i], rights[i], r.sockets[i].Addr())
+	}
+	for _, ln := range r.admin {
+		hang(&r.adminDoor, adminListener(ln.Addr().String()), router.Rights{}, ln.Addr())
+	}
+	r.open.Store(&open)
+	if last != nil {
+		last()
 	}
 }
 
@@ -95,6 +118,7 @@ func (r *reloads) once() {
 	}
 	changed, waiting := r.tell(config.Diff(now, next))
 	r.meters.Reloaded(true, time.Now())
+	r.note(nil, config.Diff(now, next))
 	log := r.log.With(slog.Int("changed", changed), slog.Int("files_read", read), slog.Int("need_restart", waiting), slog.Duration("took", time.Since(began)))
 	if changed+read == 0 {
 		log.Info("reloaded: nothing has changed")
@@ -105,6 +129,9 @@ func (r *reloads) once() {
 
 // reopenLog comes first and counts whatever the files say: a logrotate has moved the log, and must not lose what comes now.
 func (r *reloads) reopenLog() {
+	if err := r.access.Reopen(); err != nil {
+		r.log.Warn("the access log was not opened anew", slog.Any("error", err))
+	}
 	if r.logs == nil {
 		return
 	}
@@ -127,6 +154,7 @@ func (r *reloads) refuse(err error, began time.Time) {
 		r.log.Error("configuration", slog.String("problem", err.Error()))
 	}
 	r.meters.Reloaded(false, time.Time{})
+	r.note(err, nil)
 	r.log.Error("not reloaded: nothing has changed; mend what is named above and send SIGHUP again", slog.Duration("took", time.Since(began)))
 }
 
@@ -166,7 +194,11 @@ func (r *reloads) prepare(cfg *config.Config) (apply []func(), read int, err err
 	if err != nil {
 		return nil, 0, err
 	}
-	return append(apply, func() { r.use(cfg, rights) }), read, nil
+	access, err := r.access.prepare(r.now.Load().AccessLog, cfg) // the last that may fail: what it has opened is put to use
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s%w", place(cfg.AccessLog.Pos), err)
+	}
+	return append(apply, access, func() { r.use(cfg, rights) }), read, nil
 }
 
 // use puts to use what cannot fail.

@@ -85,6 +85,27 @@ func accountID(name string, lookup func() (string, error)) (uint32, error) {
 	return uint32(id), err
 }
 
+// groupsOf are the groups that a process of the user has after a login: the primary one, and those that this machine has the user in. unknown is set where
+// not all of them can be had, since a rule may deny by any one.
+func groupsOf(uid uint32) (groups []uint32, unknown bool) {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return nil, true
+	}
+	more, err := u.GroupIds()
+	if err != nil {
+		return nil, true
+	}
+	for _, text := range append(more, u.Gid) {
+		id, err := strconv.ParseUint(text, 10, 32)
+		if err != nil { // Windows
+			return nil, true
+		}
+		groups = append(groups, uint32(id))
+	}
+	return groups, false
+}
+
 // peerOf is what the router asks about a connection.
 func peerOf(ctx context.Context) (uid uint32, groups []uint32, ok bool) {
 	p, ok := listener.PeerOf(ctx)

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 
+	"leasehold/internal/api"
 	"leasehold/internal/autoauth"
 	"leasehold/internal/autoauth/sink/encrypted"
 	"leasehold/internal/autoauth/sink/file"
 	"leasehold/internal/autoauth/sink/wrapped"
 	"leasehold/internal/config"
-	"leasehold/internal/router"
 	"leasehold/internal/vault"
 )
 
@@ -58,13 +58,13 @@ func (p *parts) sink(s config.Sink, ns vault.Namespace) (autoauth.Sink, error) {
 
 // sinkStates tells of each sink whether whoever reads it has got a token. One that had its first token does not keep the daemon from being ready when
 // it cannot take the next: requests are answered all the same. Nor does one whose token may still be the last run's.
-func (l *login) sinkStates() []router.PartState {
-	var all []router.PartState
+func (l *login) sinkStates() []api.PartState {
+	var all []api.PartState
 	for _, s := range l.manager.SinkStates() {
-		part := router.PartState{Name: "sink " + s.Name, Since: s.Since, Ready: s.Stored || l.manager.Resuming()}
+		part := api.PartState{Name: "sink " + s.Name, Since: s.Since, Ready: s.Stored || l.manager.Resuming()}
 		switch {
 		case s.Err != nil:
-			part.State = "token not stored: " + s.Err.Error()
+			part.State, part.Reason, part.Degraded = "token not stored", s.Err.Error(), part.Ready
 		case s.Behind:
 			part.State = "token being stored"
 		case s.Stored:

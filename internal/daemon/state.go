@@ -75,12 +75,14 @@ func (p *parts) probeState() error {
 // openState opens the state file and fills the index from it. The file is bound to who logs in where: after a change of either it is set aside, and no
 // secret or token of one Vault reaches another. Where the file cannot be used now the cache is in memory only, unless exit_on_err.
 func (p *parts) openState(ctx context.Context, w seal.Wrapper) error {
+	p.fileOpened = time.Now()
 	persist := p.cfg.Cache.Persist
 	state, err := store.Open(ctx, p.statePath(), w, p.log, store.Options{
-		ExitOnErr: persist.ExitOnErr, Identity: p.identity(), Protection: persist.Type,
+		ExitOnErr: persist.ExitOnErr, Identity: p.identity(), Protection: persist.Type, OnCommit: p.meters.Committed,
 	})
 	if errors.Is(err, store.ErrUnavailable) && !persist.ExitOnErr {
 		p.log.Error("going on without the state file: the cache is in memory only until the next start", slog.Any("error", err))
+		p.fileTrouble = err
 		p.detach()
 		return nil
 	}

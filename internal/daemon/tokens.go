@@ -30,7 +30,7 @@ func (p *parts) newLogins(o Options) (all logins, err error) {
 		if err != nil {
 			return nil, err
 		}
-		one.manager = autoauth.NewManager(client, static.New(o.Token), p.log, options)
+		one.manager = autoauth.NewManager(client, static.New(o.Token), p.failures, options)
 		return logins{one}, nil
 	}
 	for i := range p.cfg.AutoAuths {
@@ -57,6 +57,7 @@ func (p *parts) loginOptions(one *login) autoauth.Options {
 	options := autoauth.Options{
 		Namespace: vault.CanonicalNamespace(p.cfg.Vault.Namespace),
 		Observers: []autoauth.Observer{one.held}, Meter: p.meters,
+		Name: one.name, Tracer: p.tracer(),
 	}
 	if p.cfg.Cache != nil {
 		options.MinTokenTTL = p.cfg.Cache.MinTokenTTL
@@ -83,7 +84,7 @@ func (p *parts) manager(one *login, unseals bool) (*autoauth.Manager, error) {
 	if options.Sinks, err = p.sinks(a, options.Namespace); err != nil {
 		return nil, err
 	}
-	log := p.log
+	log := p.failures
 	if a.Name != "" {
 		log = log.With(slog.String("auto_auth", string(a.Name)))
 	}
@@ -102,7 +103,9 @@ func (p *parts) manager(one *login, unseals bool) (*autoauth.Manager, error) {
 		method = &unsealing{Method: method, parts: p, login: one}
 	}
 	options.Resume = p.resumed(one)
-	return autoauth.NewManager(client, method, log, options), nil
+	manager := autoauth.NewManager(client, method, log, options)
+	one.held.lend(manager.Resuming())
+	return manager, nil
 }
 
 // resumed is the token of the last run of a login, if it may be used again.
@@ -131,31 +134,38 @@ type holder struct {
 	gauge     *gauge
 	namespace vault.Namespace
 	current   atomic.Pointer[autoauth.Held]
-	wrapped   atomic.Bool // the last token was handed out wrapped
+	has       atomic.Bool // as the gauge knows: a token is held, that of the last run among them, or was handed out wrapped
+}
+
+// lend notes that the token of the last run is in use, if it is: nobody is told of it before Vault has confirmed it.
+func (h *holder) lend(resuming bool) {
+	if resuming && !h.has.Swap(true) {
+		h.gauge.add(-1)
+	}
 }
 
 // TokenHeld is called for every new auto-auth token.
 func (h *holder) TokenHeld(held autoauth.Held) {
-	old := h.current.Swap(&held)
+	h.current.Store(&held)
 	h.index.Hold(h.name, held.Token, held.Accessor, h.namespace, held.PreviousEnds)
 	h.index.HeldUntil(held.Token, held.Expires)
-	if old == nil {
+	if !h.has.Swap(true) {
 		h.gauge.add(-1)
 	}
 }
 
 // TokenLost is called when Vault does not know the token any more.
 func (h *holder) TokenLost(t vault.Token) {
-	old := h.current.Swap(nil)
+	h.current.Store(nil)
 	h.index.Release(h.name, t)
-	if old != nil { // else it was the last run's, and never confirmed
+	if h.has.Swap(false) { // else it was the last run's, and had ended before the start
 		h.gauge.add(1)
 	}
 }
 
 // TokenWrapped is called when a token was handed out that nobody here has.
 func (h *holder) TokenWrapped() {
-	if !h.wrapped.Swap(true) {
+	if !h.has.Swap(true) {
 		h.gauge.add(-1)
 	}
 }

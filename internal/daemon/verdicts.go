@@ -104,6 +104,7 @@ var verdicts = map[string]bool{
 	"listener.require_request_header":             live,
 	"listener.enable_quit":                        live,
 	"listener.enable_reauth":                      live,
+	"listener.enable_status":                      live,
 	"listener.http_read_header_timeout":           restart, // net/http takes timeouts and max_header_size once
 	"listener.http_read_timeout":                  restart,
 	"listener.http_write_timeout":                 restart,
@@ -113,9 +114,33 @@ var verdicts = map[string]bool{
 	"listener.max_header_size":                    restart,
 	"listener.max_concurrent_requests":            live,
 
+	// Readers and names of metrics are made once.
+	"telemetry.metrics_prefix":            restart,
+	"telemetry.disable_hostname":          restart,
+	"telemetry.enable_hostname_label":     restart,
+	"telemetry.prometheus_retention_time": restart,
+	"telemetry.filter_default":            restart,
+	"telemetry.prefix_filter":             restart,
+	"telemetry.statsd_address":            restart,
+	"telemetry.statsite_address":          restart,
+	"telemetry.dogstatsd_addr":            restart,
+	"telemetry.dogstatsd_tags":            restart,
+	"telemetry.otlp":                      restart,
+	"telemetry.otlp.endpoint":             restart,
+	"telemetry.otlp.protocol":             restart,
+	"telemetry.otlp.headers":              restart,
+	"telemetry.otlp.interval":             restart,
+	"telemetry.otlp.ca_cert":              restart,
+	"telemetry.otlp.metrics":              restart,
+	"telemetry.traces":                    restart, // parts are made with the tracer
+	"telemetry.traces.sample_ratio":       restart,
+	"telemetry.traces.trust_parent":       restart,
+
+	"admin_socket":     restart,
 	"pid_file":         restart,
 	"log_level":        live,
 	"log_format":       restart,
+	"access_log":       live,
 	"log_file":         restart, // its name and rotation; the file itself is opened anew at each reload
 	"exit_after_auth":  restart,
 	"shutdown_timeout": live,

@@ -47,6 +47,9 @@ func (x *Index) setAlarm(a *alarm, at time.Time) {
 	}
 }
 
+// atOnce is the time of an alarm that is not to wait for any.
+const atOnce = 0
+
 // setReady moves an alarm to the renewals that are due, of which the one with the earliest end comes first.
 func (x *Index) setReady(a *alarm, end int64) {
 	x.dropAlarm(a)

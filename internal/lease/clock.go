@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -28,8 +30,9 @@ const (
 type ClockOptions struct {
 	RenewRate float64                             // renewals a second toward Vault, at most; 0 means no limit
 	Refresh   func(ctx context.Context, e *Entry) // replaces an entry that is due and was hit; nil leaves that to the next request
-	OnDone    func(ok bool)                       // told how each renewal ended; may be nil
+	OnDone    func(err error)                     // told how each renewal ended, as the client did; may be nil
 	OnGone    func(t vault.Token)                 // told of a token that Vault was found not to know any more; may be nil
+	Tracer    trace.Tracer                        // makes a span of each renewal; nil makes none
 	Now       func() time.Time                    // the wall clock; nil means time.Now
 }
 
@@ -40,20 +43,24 @@ type Clock struct {
 	log   *slog.Logger
 	opt   ClockOptions
 	limit *rate.Limiter
+	pulse *pulse
 }
 
 // NewClock returns a clock for index that renews through client.
 func NewClock(index *Index, client renewClient, log *slog.Logger, o ClockOptions) *Clock {
 	if o.OnDone == nil {
-		o.OnDone = func(bool) {}
+		o.OnDone = func(error) {}
 	}
 	if o.OnGone == nil {
 		o.OnGone = func(vault.Token) {}
 	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Clock{index: index, vault: client, log: log, opt: o, limit: rate.NewLimiter(rate.Inf, 1)}
+	c := &Clock{index: index, vault: client, log: log, opt: o, limit: rate.NewLimiter(rate.Inf, 1), pulse: newPulse()}
 	c.SetRenewRate(o.RenewRate)
 	return c
 }
@@ -118,11 +125,16 @@ func (c *Clock) dispatch(ctx context.Context, due chan<- task) {
 		}
 		wall, ticks = now, time.Now()
 		t, wait := c.index.next(now)
+		waiting := c.index.waiting()
+		if t.entry != nil {
+			waiting++ // it is not sent yet
+		}
+		c.pulse.look(waiting)
 		if t.entry == nil {
 			idle(ctx, min(wait, maxWait), c.index.wake)
 			continue
 		}
-		if !t.refresh && c.limit.Wait(ctx) != nil {
+		if !t.refresh && c.pace(ctx) != nil {
 			return
 		}
 		select {
@@ -130,6 +142,13 @@ func (c *Clock) dispatch(ctx context.Context, due chan<- task) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// pace waits for the renew rate.
+func (c *Clock) pace(ctx context.Context) error {
+	c.pulse.paced.Store(true)
+	defer c.pulse.paced.Store(false)
+	return c.limit.Wait(ctx)
 }
 
 // maxSkew is what a clock may be corrected by without a word.
@@ -161,6 +180,8 @@ func (c *Clock) do(running context.Context, t task) {
 }
 
 func (c *Clock) renew(ctx, running context.Context, t task) {
+	ctx, span := c.beginSpan(ctx, t)
+	defer span.End()
 	sent := c.opt.Now()
 	var grant vault.Grant
 	var err error
@@ -170,8 +191,10 @@ func (c *Clock) renew(ctx, running context.Context, t task) {
 		grant, err = c.vault.RenewSelf(ctx, t.namespace, t.token)
 	}
 	if !c.index.finish(t.entry) || running.Err() != nil {
+		span.SetAttributes(renewalKey.String("dropped"))
 		return // it was removed meanwhile, or the daemon stops
 	}
+	tell(span, grant, err)
 	name := slog.String("lease", string(t.leaseID))
 	if t.leaseID == "" {
 		name = slog.String("accessor", string(t.accessor))
@@ -179,19 +202,19 @@ func (c *Clock) renew(ctx, running context.Context, t task) {
 	switch {
 	case err == nil:
 		c.index.extend(t.entry, grant, sent, true)
-		c.log.Debug("renewed", name, slog.Duration("ttl", grant.TTL))
+		c.log.DebugContext(ctx, "renewed", name, slog.Duration("ttl", grant.TTL))
 	case errors.Is(err, vault.ErrTokenGone):
 		// Nothing else that hangs on it is asked for: thousands of refused renewals are what takes Vault down (hashicorp/vault#25712).
 		c.index.Lose(t.token)
 		c.opt.OnGone(t.token)
-		c.log.Warn("Vault does not know the token any more; all that hung on it left the cache",
+		c.log.WarnContext(ctx, "Vault does not know the token any more; all that hung on it left the cache",
 			slog.String("accessor", string(t.accessor)), slog.Any("error", err))
 	case errors.Is(err, vault.ErrRefused):
 		c.index.drop(t.entry)
-		c.log.Info("no longer renewable; dropped from the cache", name, slog.Any("error", err))
+		c.log.InfoContext(ctx, "no longer renewable; dropped from the cache", name, slog.Any("error", err))
 	default:
 		pause := c.index.retry(t.entry, c.opt.Now())
-		c.log.Warn("renewal failed; the lease lives on and will be tried again", name, slog.Duration("in", pause), slog.Any("error", err))
+		c.log.WarnContext(ctx, "renewal failed; the lease lives on and will be tried again", name, slog.Duration("in", pause), slog.Any("error", err))
 	}
-	c.opt.OnDone(err == nil)
+	c.opt.OnDone(err)
 }

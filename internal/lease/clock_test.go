@@ -283,7 +283,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 				var done atomic.Int32
 				ended := make(chan error, 1)
 				go func() {
-					ended <- lease.NewClock(x, f, slog.New(slog.DiscardHandler), lease.ClockOptions{OnDone: func(bool) { done.Add(1) }}).Run(ctx)
+					ended <- lease.NewClock(x, f, slog.New(slog.DiscardHandler), lease.ClockOptions{OnDone: func(error) { done.Add(1) }}).Run(ctx)
 				}()
 				for i := range 100 {
 					path := fmt.Sprintf("aws/creds/%d", i)
@@ -328,8 +328,8 @@ func TestWhatIsLoggedAndCounted(t *testing.T) {
 		x := lease.NewIndex(lease.Options{})
 		x.Hold("", app, "acc-app", "", time.Time{})
 		log := slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		go lease.NewClock(x, f, log, lease.ClockOptions{OnDone: func(ok bool) {
-			if ok {
+		go lease.NewClock(x, f, log, lease.ClockOptions{OnDone: func(err error) {
+			if err == nil {
 				granted.Add(1)
 			} else {
 				failed.Add(1)

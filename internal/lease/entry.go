@@ -101,6 +101,7 @@ type Entry struct {
 	replaced  bool        // its key answers with another: it is not extended, and lives on for those who hold it
 	due       atomic.Bool // to be replaced, although it is still good
 	hit       atomic.Bool // since its last renewal; only kept when the rule says RefreshAhead
+	hits      atomic.Uint32
 }
 
 // Request is what is sent again to replace an entry before it ends. It may hold secrets.
@@ -136,8 +137,9 @@ func (e *Entry) Remaining(now time.Time) time.Duration {
 // Due reports whether the entry, still good, is to be replaced: it cannot be extended, and nears its end.
 func (e *Entry) Due() bool { return e.due.Load() }
 
-// Touch notes a hit, for entries that are refreshed ahead.
+// Touch notes a hit.
 func (e *Entry) Touch() {
+	e.hits.Add(1)
 	if e.request != nil && !e.hit.Load() { // a load first: a hit must not take the cache line from other cores
 		e.hit.Store(true)
 	}

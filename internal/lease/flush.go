@@ -143,6 +143,9 @@ func (x *Index) written(b *batch) {
 	l.trouble.down = false
 	t, over := l.trouble, !l.lags() && (!b.probe || len(l.changes) == 0)
 	if over { // a full disk may take one record, and refuse the next
+		if t.failures > 0 {
+			l.healed = time.Now()
+		}
 		l.trouble = trouble{}
 	} else {
 		x.catchUpSoon()
@@ -213,7 +216,8 @@ func (x *Index) discard(refused error) bool {
 type trouble struct {
 	since    time.Time // its first failure
 	failures int
-	down     bool // the last Write failed: else it is catching up
+	err      error // of the last
+	down     bool  // the last Write failed: else it is catching up
 	logged   time.Time
 	unlogged int
 	worst    result // of those logged
@@ -239,6 +243,7 @@ func (x *Index) complain(r result, err error) {
 		t.since = now
 	}
 	t.failures++
+	t.err = err
 	t.unlogged++
 	t.down = true
 	silent := r <= t.worst && now.Sub(t.logged) < logPause

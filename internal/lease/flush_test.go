@@ -29,6 +29,9 @@ func wantJournal(t testing.TB, x *lease.Index, pending int, failing bool) {
 	if got != pending || fails != failing || since.IsZero() == failing {
 		t.Errorf("JournalState() = %d, %t since %v; want %d, %t", got, fails, since, pending, failing)
 	}
+	if _, err := x.JournalTrouble(); (err != nil) != failing {
+		t.Errorf("JournalTrouble() = %v; failing: %t", err, failing)
+	}
 }
 
 // A disk that refuses to write costs what is new, once it is asked to remove something all that it has, and never lets come back what was revoked.
@@ -274,7 +277,11 @@ func TestFailuresAreSummarised(t *testing.T) {
 		}
 		log.Reset()
 		m.set(false, false, false)
+		healed := time.Now()
 		renew(10)
+		if over, err := x.JournalTrouble(); err != nil || !over.Equal(healed) {
+			t.Errorf("JournalTrouble() = %v, %v; it was over at %v", err, over, healed)
+		}
 		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "level=INFO") || !strings.Contains(log.String(), "failures=181") {
 			t.Errorf("%d lines after the recovery:\n%s", n, log)
 		}

@@ -55,8 +55,12 @@ type Index struct {
 	full       bool                          // has been, since there was room for another tenth
 	renewing   map[*Entry]context.CancelFunc // renewals under way: what is removed needs none
 	ready      alarms                        // renewals that are due, by the end of what they renew
+	behind     int64                         // Unix nanoseconds: since when the clock has had renewals waiting, 0 when it has none
 
-	ledger ledger // what is not in the journal yet
+	ledger  ledger // what is not in the journal yet
+	surveys surveys
+
+	looks sync.Mutex // one look at all entries at a time; taken before mu
 
 	epoch atomic.Uint64 // counts evictions that may reach answers still under way
 	wake  chan struct{} // nudges the clock: an earlier alarm was set

@@ -41,6 +41,7 @@ type ledger struct {
 	ended   bool                // what is removed just now would not come back in any case
 	doomed  bool                // the journal holds what must not come back: it is discarded before anything is written; set by who has the turn
 	trouble trouble
+	healed  time.Time // when the last trouble was over
 
 	turn  chan struct{} // holds a value while the journal is used; taken before Index.mu
 	tried uint64        // of those noted, when the last Write began; guarded by turn
@@ -180,6 +181,14 @@ func (x *Index) JournalState() (pending int, failing bool, since time.Time) {
 		pending = max(pending, 1) // there may be nothing to write, but there is to be discarded
 	}
 	return pending, l.trouble.failures > 0, l.trouble.since
+}
+
+// JournalTrouble is since when the journal does not fail any more, zero if it never did; and why it refused what it last refused, nil unless JournalState
+// says that it fails. The error holds no secret.
+func (x *Index) JournalTrouble() (over time.Time, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.ledger.healed, x.ledger.trouble.err
 }
 
 // keptUntil is when a restart would drop by itself what the journal has of a lease or a token. It is noted, since the record may differ from what is held:

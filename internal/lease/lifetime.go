@@ -37,6 +37,7 @@ const steps = 256
 func (x *Index) next(now time.Time) (task, time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	defer x.noteBacklog(now)
 	wait := maxWait
 	for range steps {
 		if len(x.alarms) == 0 {
@@ -169,6 +170,9 @@ func (x *Index) shift(d time.Duration) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.saveAll()
+	if x.behind != 0 {
+		x.behind += int64(d)
+	}
 	for _, n := range x.tokens {
 		if n.expires != 0 {
 			n.expires += int64(d)

@@ -114,7 +114,7 @@ func TestAGoneTokenIsNotAskedForAgain(t *testing.T) {
 		}
 		started(t, x, f, lease.ClockOptions{
 			OnGone: func(t vault.Token) { mu.Lock(); defer mu.Unlock(); gone = append(gone, t.Reveal()) },
-			OnDone: func(bool) { done.Add(1) },
+			OnDone: func(error) { done.Add(1) },
 		})
 		sleep(time.Second) // long before a renewal would be given up
 		wantStats(t, x, 0, 0)

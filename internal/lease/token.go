@@ -66,7 +66,7 @@ func (x *Index) addAuto(n *node, h hold) {
 		n.ends = 0
 		n.below(func(e *Entry) {
 			if !e.last && e.alarm.at > e.end.Load()-int64(minLead) {
-				x.setAlarm(&e.alarm, time.Unix(0, 0)) // at once: only a renewal tells how long it lives
+				x.setAlarm(&e.alarm, time.Unix(0, atOnce)) // at once: only a renewal tells how long it lives
 			}
 		})
 	}
@@ -129,6 +129,13 @@ func (x *Index) Lose(t vault.Token) {
 	}
 	x.mu.Unlock()
 	x.flush()
+}
+
+// Manages reports whether leases that are created with t can be kept: it is held, or of auto-auth.
+func (x *Index) Manages(t vault.Token) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.tokens[t.ID()] != nil
 }
 
 // Accessor returns the accessor of a token in the tree; "" when the token is not in it, or is a batch token.

@@ -26,6 +26,8 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, s Settings, gra
 		MaxHeaderBytes:    s.MaxHeaderSize,
 		ErrorLog:          log.New(problems{logger}, "", 0),
 		ConnContext:       withPeer,
+
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is a request as others are: it may be denied, and has a line in the access log
 	}
 	g, ended := errgroup.WithContext(ctx)
 	if socket, ok := ln.(*Socket); ok {

@@ -270,3 +270,31 @@ func TestWhatIsLogged(t *testing.T) {
 		})
 	}
 }
+
+// net/http would answer by itself, past rights and access log.
+func TestOptionsOfAllIsARequestAsOthersAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, r.Method+" "+r.URL.Path)
+		}, listener.Settings{}, time.Second)
+		r, err := http.NewRequestWithContext(t.Context(), "OPTIONS", "http://leasehold/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Path = "*"
+		resp, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusTeapot || string(body) != "OPTIONS *" {
+			t.Errorf("OPTIONS * = %d %q, %v", resp.StatusCode, body, err)
+		}
+		s.stop()
+		if err := <-s.done; err != nil {
+			t.Error(err)
+		}
+	})
+}

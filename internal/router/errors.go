@@ -16,7 +16,12 @@ const statusClientGone = 499
 // fail is the one place that turns an error into an answer.
 func (rt *router) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, text := rt.describe(r, err)
-	rt.Failed(r, status, err)
+	if status == http.StatusRequestEntityTooLarge {
+		rt.refuse(w, r, refusedSize, text)
+	}
+	if rt.Failed != nil {
+		rt.Failed(r, status, err)
+	}
 	writeError(w, status, text)
 }
 

@@ -22,7 +22,7 @@ func (rt *router) identify(r *http.Request) (vault.Identity, error) {
 	if !own.Printable() {
 		return vault.Identity{}, errUnprintable
 	}
-	if rt.Tokens == nil || rt.opt.TokenUse == Never || (rt.opt.TokenUse == WhenAbsent && brought) {
+	if !rt.lends(brought) {
 		return vault.Identity{Token: own}, nil
 	}
 	t := rt.Tokens.Token()
@@ -38,6 +38,11 @@ func (rt *router) identify(r *http.Request) (vault.Identity, error) {
 		}
 	}
 	return vault.Identity{Token: t, Injected: true, AutoAuth: rt.opt.AutoAuth}, nil
+}
+
+// lends tells whether a request is sent with the auto-auth token.
+func (rt *router) lends(brought bool) bool {
+	return rt.Tokens != nil && rt.opt.TokenUse != Never && (rt.opt.TokenUse != WhenAbsent || !brought)
 }
 
 // clientToken is the token that Vault will see, and whether the client brought one at all: Vault reads no bearer token but after "Bearer ", yet whoever

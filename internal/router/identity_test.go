@@ -68,7 +68,7 @@ func TestWithoutAutoAuthARequestKeepsItsOwnToken(t *testing.T) {
 
 type nopWriter struct{}
 
-func (nopWriter) Header() http.Header         { return http.Header{} }
+func (nopWriter) Header() http.Header         { return nil }
 func (nopWriter) WriteHeader(int)             {}
 func (nopWriter) Write(p []byte) (int, error) { return len(p), nil }
 

@@ -34,8 +34,9 @@ func TestTooManyRequests(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				until := make(chan struct{})
 				var failures []int
+				var log strings.Builder
 				h := router.New(router.Parts{
-					Answer: waits{until}, Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), Quit: func() {}, Log: slog.New(slog.DiscardHandler),
+					Answer: waits{until}, Metrics: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), Quit: func() {}, Log: slog.New(slog.NewTextHandler(&log, nil)),
 					Failed: func(_ *http.Request, status int, _ error) { failures = append(failures, status) },
 				}, router.Options{MaxConcurrent: tc.limit, EnableQuit: true})
 				ask := func(method, path string) *httptest.ResponseRecorder {
@@ -53,6 +54,9 @@ func TestTooManyRequests(t *testing.T) {
 				}
 				if refused := tc.want != http.StatusOK; refused && (w.Header().Get("Retry-After") != "1" || len(failures) != 1 || failures[0] != tc.want) {
 					t.Errorf("Retry-After = %q, failures = %v", w.Header().Get("Retry-After"), failures)
+				}
+				if told := strings.Contains(log.String(), "request denied"); told != (tc.want != http.StatusOK) {
+					t.Errorf("it is logged: %t\n%s", told, log.String())
 				}
 				for path, method := range map[string]string{"/proxy/v1/metrics": "GET", "/agent/v1/quit": "POST"} {
 					if w := ask(method, path); w.Code != http.StatusOK {

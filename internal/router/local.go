@@ -8,7 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
+
+	"leasehold/internal/api"
 )
 
 // maxClear bounds the body of a cache-clear.
@@ -24,7 +27,7 @@ func (rt *router) clearCache(w http.ResponseWriter, r *http.Request) {
 		Value     string `json:"value"`
 		Namespace string `json:"namespace"`
 	}
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxClear)).Decode(&q)
+	err := json.NewDecoder(http.MaxBytesReader(bare(w), r.Body, maxClear)).Decode(&q)
 	if errors.Is(err, io.EOF) {
 		err = errors.New("empty JSON provided")
 	}
@@ -42,6 +45,7 @@ func (rt *router) clearCache(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	w.Header().Set(api.ClearedHeader, strconv.Itoa(gone))
 	rt.Log.Info("cache cleared", slog.String("type", q.Type), slog.Int("entries", gone))
 }
 
@@ -78,5 +82,5 @@ func (rt *router) unknown(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "method not allowed; use "+allow)
 		return
 	}
-	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, reauth needs enable_reauth and auto_auth, and what there is stands in api/openapi.yaml")
+	writeError(w, http.StatusNotFound, "no such endpoint on this listener; quit needs enable_quit, reauth needs enable_reauth and auto_auth, status, leases, explain, events and ui need enable_status, and what there is stands in api/openapi.yaml")
 }

@@ -2,38 +2,27 @@ package router
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"leasehold/internal/api"
 )
 
-// Readiness tells whether requests can be answered, and how the parts are that this depends on.
-type Readiness struct {
-	Ready bool        `json:"ready"`
-	Parts []PartState `json:"parts"`
-}
-
-// PartState is how one part is.
-type PartState struct {
-	Name    string    `json:"name"`
-	Ready   bool      `json:"ready"`
-	State   string    `json:"state"`
-	Since   time.Time `json:"since"`
-	Pending int       `json:"pending,omitempty"` // records that are to be written
-
-	// Of auto_auth alone.
-	Expires   *time.Time `json:"expires,omitempty"`             // when the token ends, unless it does not
-	Safe      *int       `json:"safe_outage_seconds,omitempty"` // how long Vault can be away before that
-	Next      string     `json:"next,omitempty"`                // "login", "renewal" or "lookup"
-	NextAt    *time.Time `json:"next_at,omitempty"`             // nil while that is under way
-	Failures  int        `json:"failures,omitempty"`            // since the last success
-	LastError string     `json:"last_error,omitempty"`          // of the last of these
-}
-
-// tellReady serves readyz: 200, or 503 with the same body.
-func (rt *router) tellReady(w http.ResponseWriter, _ *http.Request) {
+// tellReady serves readyz: 200, or 503 with the same body. With require it is about the parts alone that are named.
+func (rt *router) tellReady(w http.ResponseWriter, r *http.Request) {
 	now := rt.Ready()
+	if words := required(r); len(words) > 0 {
+		var err error
+		if now, err = require(now, words); err != nil {
+			writeError(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
 	if now.Parts == nil {
-		now.Parts = []PartState{}
+		now.Parts = []api.PartState{}
 	}
 	for i := range now.Parts {
 		part := &now.Parts[i]
@@ -44,9 +33,60 @@ func (rt *router) tellReady(w http.ResponseWriter, _ *http.Request) {
 			}
 		}
 	}
+	tellHealth(w, now.Ready, now)
+}
+
+// required are the words of all parameters of that name, which commas part.
+func required(r *http.Request) (words []string) {
+	for _, value := range r.URL.Query()["require"] {
+		for word := range strings.SplitSeq(value, ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				words = append(words, word)
+			}
+		}
+	}
+	return words
+}
+
+// require leaves the parts that words name, by kind or by name. Who names a part wants it to be well: one that is degraded is then not ready.
+func require(all api.Readiness, words []string) (api.Readiness, error) {
+	out := api.Readiness{Ready: true}
+	found := map[string]bool{}
+	for _, part := range all.Parts {
+		named := false
+		for _, word := range words {
+			if word == part.Kind() || word == part.Name {
+				found[word], named = true, true
+			}
+		}
+		if named {
+			part.Ready = part.Ready && !part.Degraded
+			out.Ready = out.Ready && part.Ready
+			out.Parts = append(out.Parts, part)
+		}
+	}
+	for _, word := range words {
+		if !found[word] {
+			return out, fmt.Errorf("there is no part %.64q to require; there are %s", word, strings.Join(kinds(all.Parts), ", "))
+		}
+	}
+	return out, nil
+}
+
+func kinds(parts []api.PartState) (all []string) {
+	for _, part := range parts {
+		if kind := part.Kind(); !slices.Contains(all, kind) {
+			all = append(all, kind)
+		}
+	}
+	return all
+}
+
+// tellHealth answers a probe. The body is the same whether it is well.
+func tellHealth(w http.ResponseWriter, well bool, now any) {
 	body, err := json.Marshal(now)
 	status := http.StatusOK
-	if err != nil || !now.Ready {
+	if err != nil || !well {
 		status = http.StatusServiceUnavailable
 	}
 	w.Header().Set("Content-Type", "application/json")

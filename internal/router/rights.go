@@ -4,10 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"sync/atomic"
-	"time"
-
-	"golang.org/x/time/rate"
 
 	"leasehold/internal/vault"
 )
@@ -60,12 +56,6 @@ const (
 	kindRule // the first rule's; the others follow
 )
 
-// line keeps a crowd of denials from filling the log: one a second is written, with the number of those that were not.
-type line struct {
-	pace  rate.Sometimes
-	quiet atomic.Int64
-}
-
 type accessRule struct {
 	pattern
 	methods []string
@@ -73,22 +63,26 @@ type accessRule struct {
 	deny    bool
 }
 
-// guardRights returns the middleware for Rights that are not zero.
-func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
-	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: make([]line, kindRule+len(rights.Rules))}
+// newGate compiles Rights that are not zero.
+func (rt *router) newGate(rights Rights) *gate {
+	g := &gate{rt: rt, callers: rights.Callers.compile(), deny: rights.Deny, prepend: rt.opt.PrependNamespace, lines: newLines(kindRule + len(rights.Rules))}
 	g.asks = g.callers
-	for i := range g.lines {
-		g.lines[i].pace.Interval = time.Second
-	}
 	for _, r := range rights.Rules {
 		rule := accessRule{pattern: compilePattern(r.Path, r.Deny), callers: r.Callers.compile(), deny: r.Deny}
 		for _, m := range r.Methods {
 			rule.methods = append(rule.methods, operation(m))
 		}
 		g.asks.ids = g.asks.ids || rule.callers.ids
+		g.asks.groups = g.asks.groups || rule.callers.groups
 		g.asks.certs = g.asks.certs || rule.callers.certs
 		g.rules = append(g.rules, rule)
 	}
+	return g
+}
+
+// guardRights returns the middleware for Rights that are not zero.
+func (rt *router) guardRights(rights Rights) func(http.Handler) http.Handler {
+	g := rt.newGate(rights)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := rt.callerOf(r)
@@ -108,7 +102,7 @@ const (
 	textDefault = "no rule of this listener of Leasehold allows this; its rules and default_action decide"
 )
 
-// judge returns the zero denial for what is allowed. It does not allocate then.
+// judge returns a denial without a text for what is allowed, with the rule that does. It does not allocate then.
 func (g *gate) judge(r *http.Request, c Caller) denial {
 	if !c.known(g.asks) {
 		return denial{text: textUnknown, kind: kindUnknown}
@@ -145,7 +139,7 @@ func (g *gate) judge(r *http.Request, c Caller) denial {
 		if rule.deny {
 			return denial{text: "rule " + strconv.Itoa(i+1) + " of this listener of Leasehold denies this", kind: kindRule + i, rule: i + 1, path: r.URL.Path}
 		}
-		return denial{}
+		return denial{rule: i + 1}
 	}
 	if !g.deny || own && machines(path) {
 		return denial{}
@@ -154,7 +148,7 @@ func (g *gate) judge(r *http.Request, c Caller) denial {
 }
 
 // machines tells our endpoints that probes and scrapers ask, and that have no secret: only a rule that names them, or the lists of callers, closes them.
-func machines(path string) bool { return path == "metrics" || path == "readyz" }
+func machines(path string) bool { return path == "metrics" || path == "readyz" || path == "livez" }
 
 func (r *accessRule) covers(method string) bool {
 	if len(r.methods) == 0 {
@@ -173,26 +167,11 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, c Caller, no denia
 	if g.rt.Denied != nil {
 		g.rt.Denied()
 	}
-	l, logged := &g.lines[no.kind], false
-	l.pace.Do(func() {
-		logged = true
-		attrs := []slog.Attr{slog.String("reason", no.text), slog.String("method", clip(r.Method)), slog.String("path", loggable(no.path))}
-		if no.rule > 0 {
-			attrs = append(attrs, slog.Int("rule", no.rule))
-		}
-		if c.HasIDs {
-			attrs = append(attrs, slog.Uint64("uid", uint64(c.UID)))
-		}
-		if c.Cert != nil {
-			attrs = append(attrs, slog.String("client_cn", clip(c.Cert.Subject.CommonName)))
-		}
-		if n := l.quiet.Swap(0); n > 0 {
-			attrs = append(attrs, slog.Int64("not_logged", n))
-		}
-		g.rt.Log.LogAttrs(r.Context(), slog.LevelInfo, "request denied", attrs...)
-	})
-	if !logged {
-		l.quiet.Add(1)
+	var more []slog.Attr
+	if no.rule > 0 {
+		more = append(more, slog.Int("rule", no.rule))
 	}
+	g.lines[no.kind].denied(g.rt, r, c, no.text, no.path, more...)
+	deny(w, no.text)
 	writeError(w, http.StatusForbidden, no.text)
 }

@@ -15,6 +15,8 @@ type Caller struct {
 	UID    uint32   //
 	Groups []uint32 // the primary group among them
 
+	NoGroups bool // Groups are not known although HasIDs; only of a caller in a Question
+
 	Cert *x509.Certificate // the client certificate, once it is verified; else nil
 }
 
@@ -33,11 +35,12 @@ func (c *Callers) isZero() bool {
 type callers struct {
 	Callers
 	ids, certs bool // what the criteria ask for
+	groups     bool // likewise; among ids
 	ips        []net.IP
 }
 
 func (c Callers) compile() callers {
-	all := callers{Callers: c, ids: len(c.Users)+len(c.Groups) > 0, certs: len(c.CNs)+len(c.SANs) > 0}
+	all := callers{Callers: c, ids: len(c.Users)+len(c.Groups) > 0, certs: len(c.CNs)+len(c.SANs) > 0, groups: len(c.Groups) > 0}
 	for _, san := range c.SANs {
 		if ip := net.ParseIP(san); ip != nil {
 			all.ips = append(all.ips, ip)

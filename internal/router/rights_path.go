@@ -229,17 +229,12 @@ func (p *pattern) hasPrefix(got, want string) bool {
 	return strings.EqualFold(got[:end], want)
 }
 
-// loggable shortens a path and hides what may be a token in it: the deprecated forms of auth/token/lookup, renew and revoke have one.
+// loggable shortens a path and hides what may be a secret in it.
 func loggable(path string) string {
-	const hidden = "[redacted]"
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		afterToken := i >= 3 && segments[i-3] == "auth" && segments[i-2] == "token"
-		if afterToken || looksLikeToken(s) {
-			segments[i] = hidden
-		}
+	if path == "" {
+		return ""
 	}
-	return clip(strings.Join(segments, "/"))
+	return clip(concealed(path))
 }
 
 func looksLikeToken(segment string) bool {
@@ -251,7 +246,9 @@ func looksLikeToken(segment string) bool {
 	return false
 }
 
-// clip shortens what a client sent to what a line of a log has room for.
+// Clip shortens what a client sent to what a line of a log has room for.
+func Clip(s string) string { return clip(s) }
+
 func clip(s string) string {
 	const longest = 200
 	if len(s) > longest {

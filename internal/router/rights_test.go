@@ -20,6 +20,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"leasehold/internal/api"
 	"leasehold/internal/router"
 )
 
@@ -41,7 +42,8 @@ func withRights(r router.Rights, who *peer, opt router.Options) *guardedBy {
 	parts := router.Parts{
 		Answer: g.answer, Clear: g.clear, Vault: "https://vault.test", Quit: func() { g.quits++ }, Denied: func() { g.denied++ },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
-		Ready:   func() router.Readiness { return router.Readiness{Ready: true} },
+		Ready:   func() api.Readiness { return api.Readiness{Ready: true} },
+		Live:    func(context.Context) api.Liveness { return api.Liveness{Alive: true} },
 		Failed:  func(*http.Request, int, error) {},
 		Log:     slog.New(slog.NewTextHandler(g.log, nil)),
 	}
@@ -191,6 +193,7 @@ func TestOurEndpointsHaveRights(t *testing.T) {
 		"cache-clear by default":        {closed(allow("*")), "POST /proxy/v1/cache-clear", 403},
 		"metrics for machines":          {closed(allow("kv/*")), "GET /proxy/v1/metrics", 200},
 		"readyz for machines":           {closed(allow("kv/*")), "GET /agent/v1/readyz", 200},
+		"livez for machines":            {closed(allow("kv/*")), "GET /agent/v1/livez", 200},
 		"metrics, denied by a rule":     {open(deny("/proxy/v1/metrics")), "GET /agent/v1/metrics", 403},
 		"a star of Vault's is not ours": {open(deny("*")), "POST /proxy/v1/quit", 200},
 		"callers are asked everywhere":  {router.Rights{Callers: router.Callers{Users: []uint32{7}}}, "GET /proxy/v1/metrics", 403},

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"leasehold/internal/store"
 )
@@ -40,6 +41,22 @@ func TestAWriteAloneIsOneCommit(t *testing.T) {
 		if n := s.Stats().Commits; n != int64(i+1) {
 			t.Errorf("after write %d: %d commits", i+1, n)
 		}
+	}
+}
+
+func TestEachCommitIsTold(t *testing.T) {
+	var told, nothing int
+	s := newBench(t).open(t, store.Options{ExitOnErr: true, OnCommit: func(took time.Duration) {
+		told++
+		if took <= 0 {
+			nothing++
+		}
+	}})
+	for range 3 {
+		write(t, s, put("a", "1"))
+	}
+	if told != 3 || nothing != 0 {
+		t.Errorf("told of %d commits, %d of them without a time; want 3 and none", told, nothing)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -35,6 +36,8 @@ type Options struct {
 	Identity   string // whom the file belongs to: one that was begun for another is a bad file
 	Protection string // what wraps the key, for people: the type of persist
 	RotateAt   int64  // records that one data key seals at most; 0 means 2^24, far below the 2^32 of NIST SP 800-38D
+
+	OnCommit func(took time.Duration) // told of each commit of what Write was given, whether it succeeded or not; it returns at once. nil for nobody
 }
 
 // Store is the state file: one sealed record per entry. All methods are safe for concurrent use.

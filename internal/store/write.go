@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"time"
 )
 
 // Change is a record to be stored in the place of any former one with the same id, or to be deleted.
@@ -106,7 +107,11 @@ func (s *Store) commit() {
 	if len(writes) == 0 {
 		return
 	}
+	began := time.Now()
 	err := s.commitAll(writes)
+	if s.opt.OnCommit != nil {
+		s.opt.OnCommit(time.Since(began))
+	}
 	if err == nil {
 		s.counts.commits.Add(1)
 	} else {

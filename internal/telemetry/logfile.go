@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// defaultLogName is the file's name when log_file ends in a separator.
-	defaultLogName = "proxy.log"
+	// defaultLogName is the file's name when log_file ends in a separator, and defaultAccessName the one for access_log.
+	defaultLogName    = "proxy.log"
+	defaultAccessName = "access.log"
 	// lookEvery is how often a write looks whether the name still leads to the file that is open.
 	lookEvery = 5 * time.Second
 	// rotateAgain is how long a file that could not be set aside grows on before the next try.
@@ -27,9 +28,11 @@ const (
 	pipePatience = time.Second
 )
 
-// logFile is the file of log_file. It has its name while it is written; a full one is renamed to <base>-<unix nanoseconds><ext>. What goes wrong
-// with it costs lines in the file and nothing else: they stand on standard error too.
+// logFile is the file of log_file, or of access_log. It has its name while it is written; a full one is renamed to <base>-<unix nanoseconds><ext>. What
+// goes wrong with it costs lines in the file and nothing else: those of log_file stand on standard error too.
 type logFile struct {
+	key      string // what names it
+	where    string // its lines are that it does not take
 	path     string
 	settings LogSettings
 	stderr   io.Writer // for what is wrong with the file itself
@@ -49,16 +52,20 @@ type logFile struct {
 }
 
 func openLogFile(s LogSettings, stderr io.Writer) (*logFile, error) {
-	path := s.File
-	if os.IsPathSeparator(path[len(path)-1]) {
-		path += defaultLogName
-	}
-	f := &logFile{path: path, settings: s, stderr: stderr}
+	f := &logFile{key: "log_file", where: "stand here only", path: fileIn(s.File, defaultLogName), settings: s, stderr: stderr}
 	if err := f.open(); err != nil {
 		return nil, err
 	}
 	f.prune()
 	return f, nil
+}
+
+// fileIn is the path of a file, which has this name when the path ends in a separator.
+func fileIn(path, name string) string {
+	if os.IsPathSeparator(path[len(path)-1]) {
+		return path + name
+	}
+	return path
 }
 
 // open opens the file by its name. A pipe that nobody reads is an error rather than a start that hangs.
@@ -82,25 +89,26 @@ func (f *logFile) open() error {
 	return nil
 }
 
-// write appends a line. It never fails: standard error has the line as well.
-func (f *logFile) write(line []byte) {
+// write appends a line, and reports whether the file has taken it.
+func (f *logFile) write(line []byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return
+		return false
 	}
 	f.follow()
 	f.rotateIfDue()
 	if err := f.append(line); err != nil {
 		if f.lost++; f.lost == 1 {
-			f.say("log_file cannot be written; its lines stand here only, until it can", err)
+			f.say(f.key+" cannot be written; its lines "+f.where+", until it can", err)
 		}
-		return
+		return false
 	}
 	if f.lost > 0 {
-		f.say(fmt.Sprintf("log_file is written again; it lacks %d lines", f.lost), nil)
+		f.say(fmt.Sprintf("%s is written again; it lacks %d lines", f.key, f.lost), nil)
 		f.lost = 0
 	}
+	return true
 }
 
 func (f *logFile) append(line []byte) error {
@@ -168,7 +176,7 @@ func (f *logFile) rotateIfDue() {
 	if err := f.rotate(now); err != nil {
 		f.notYet = now.Add(rotateAgain)
 		if !f.grumble {
-			f.say("log_file cannot be set aside and grows on", err)
+			f.say(f.key+" cannot be set aside and grows on", err)
 			f.grumble = true
 		}
 		return
@@ -221,7 +229,7 @@ func (f *logFile) prune() {
 	base, ext := f.archive()
 	entries, err := os.ReadDir(filepath.Dir(f.path))
 	if err != nil {
-		f.say("old files of log_file cannot be listed", err)
+		f.say("old files of "+f.key+" cannot be listed", err)
 		return
 	}
 	var numbers []int64
@@ -235,7 +243,7 @@ func (f *logFile) prune() {
 	slices.Sort(numbers)
 	for _, n := range numbers[:max(0, len(numbers)-max(f.settings.RotateMaxFiles, 0))] {
 		if err := os.Remove(base + strconv.FormatInt(n, 10) + ext); err != nil {
-			f.say("an old file of log_file cannot be removed", err)
+			f.say("an old file of "+f.key+" cannot be removed", err)
 			return
 		}
 	}

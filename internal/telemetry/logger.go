@@ -6,16 +6,16 @@ import (
 )
 
 // NewLogger returns a logger that writes records of at least level to w, each with one Write: as JSON when format is "json", as key=value pairs when
-// it is "logfmt", and else as lines in Vault's form.
+// it is "logfmt", and else as lines in Vault's form. What is logged with the context of a trace has its trace_id.
 func NewLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: traceName}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(traceHandler{slog.NewJSONHandler(w, options)})
 	case "logfmt":
-		return slog.New(slog.NewTextHandler(w, options))
+		return slog.New(traceHandler{slog.NewTextHandler(w, options)})
 	default:
-		return slog.New(newLineHandler(w, level))
+		return slog.New(traceHandler{newLineHandler(w, level)})
 	}
 }
 

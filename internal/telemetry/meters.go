@@ -2,39 +2,27 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/otlptranslator"
-	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
+
+	"leasehold/internal/vault"
 )
 
-// Holdings tells how much the lease index holds; it is asked at each scrape.
-type Holdings interface {
-	Stats() (entries int, size int64, tokens int)
-}
-
-// StateFile is how the state file does; it is asked for at each scrape.
-type StateFile struct {
-	Commits, Failed, Checkpoints, Compactions int64 // since the start
-	FileBytes, AheadBytes                     int64 // of the file, and of what is written ahead of it
-	Pending                                   int64 // records that are to be written
-	Failing                                   bool  // the disk refused the last commit
-}
-
-// Meters counts. Each method is one atomic add, so that a hit costs no more; OpenTelemetry reads the counts when it is asked.
+// Meters counts. What a hit counts is one atomic add each, so that it costs no more; OpenTelemetry reads the counts when it is asked.
 type Meters struct {
 	hits, misses                 atomic.Int64
 	success, clientError, failed atomic.Int64
 	authSuccess, authFailure     atomic.Int64
 	authenticated                atomic.Int64
 	renewals, renewalsFailed     atomic.Int64
+	renewalsRefused              atomic.Int64
 	abandoned, refused           atomic.Int64
 	full                         atomic.Int64
 	reloads, reloadsFailed       atomic.Int64
@@ -44,34 +32,36 @@ type Meters struct {
 	restored                               atomic.Int64
 	expired, orphaned, unreadable, revoked atomic.Int64 // not restored
 
+	seldom recorders
+
+	settings Settings
 	provider *sdk.MeterProvider
 	registry *prometheus.Registry
+	recent   *recent // for the summary
 }
 
-// New returns meters that also report what holdings holds, and how the state file does.
-func New(holdings Holdings, state func() StateFile) (*Meters, error) {
-	m := &Meters{registry: prometheus.NewRegistry()}
-	exporter, err := otelprometheus.New(
-		otelprometheus.WithRegisterer(m.registry),
-		otelprometheus.WithoutScopeInfo(),
-		otelprometheus.WithoutTargetInfo(),
-		// Vault's own names have no _total, and dashboards know them so.
-		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithoutSuffixes),
-	)
+// New returns meters that also report what sources tell, and begins to send them where settings say. It opens no connection.
+func New(settings Settings, sources Sources) (*Meters, error) {
+	m := &Meters{settings: settings, registry: prometheus.NewRegistry()}
+	readers, err := m.readers()
 	if err != nil {
-		return nil, fmt.Errorf("create the Prometheus exporter: %w", err)
+		return nil, err
 	}
-	m.provider = sdk.NewMeterProvider(sdk.WithReader(exporter))
-	if err := m.instruments(holdings, state); err != nil {
-		return nil, fmt.Errorf("create instruments: %w", err)
+	options := []sdk.Option{sdk.WithView(settings.view), sdk.WithResource(traceResource(settings.Version))}
+	for _, r := range readers {
+		options = append(options, sdk.WithReader(r))
+	}
+	m.provider = sdk.NewMeterProvider(options...)
+	if err := m.instruments(sources); err != nil {
+		return nil, errors.Join(fmt.Errorf("create instruments: %w", err), m.provider.Shutdown(context.Background()))
 	}
 	return m, nil
 }
 
-func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
+func (m *Meters) instruments(from Sources) error {
 	meter := m.provider.Meter("leasehold")
 	// Vault Proxy documents proxy.* and emits agent.*: users have both.
-	for _, app := range [...]string{"vault.proxy.", "vault.agent."} {
+	for _, app := range [...]string{ownPrefix + "proxy.", ownPrefix + "agent."} {
 		for name, count := range map[string]*atomic.Int64{
 			"cache.hit": &m.hits, "cache.miss": &m.misses,
 			"proxy.success": &m.success, "proxy.client_error": &m.clientError, "proxy.error": &m.failed,
@@ -86,7 +76,7 @@ func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 		}
 	}
 	for name, count := range map[string]*atomic.Int64{
-		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed,
+		"leasehold.renewals": &m.renewals, "leasehold.renewals.failed": &m.renewalsFailed, "leasehold.renewals.refused": &m.renewalsRefused,
 		"leasehold.cache.full": &m.full,
 		"leasehold.reloads":    &m.reloads, "leasehold.reloads.failed": &m.reloadsFailed,
 		"leasehold.requests.denied":    &m.denied,
@@ -99,15 +89,15 @@ func (m *Meters) instruments(holdings Holdings, state func() StateFile) error {
 	for name, read := range map[string]func() int64{
 		"leasehold.reload.last.success": m.reloaded.Load,
 
-		"leasehold.cache.entries": func() int64 { n, _, _ := holdings.Stats(); return int64(n) },
-		"leasehold.cache.bytes":   func() int64 { _, n, _ := holdings.Stats(); return n },
-		"leasehold.cache.tokens":  func() int64 { _, _, n := holdings.Stats(); return int64(n) },
+		"leasehold.cache.entries": func() int64 { n, _, _ := from.Holdings.Stats(); return int64(n) },
+		"leasehold.cache.bytes":   func() int64 { _, n, _ := from.Holdings.Stats(); return n },
+		"leasehold.cache.tokens":  func() int64 { _, _, n := from.Holdings.Stats(); return int64(n) },
 	} {
 		if err := gauge(meter, name, read); err != nil {
 			return err
 		}
 	}
-	return m.stateFile(meter, state)
+	return errors.Join(m.stateFile(meter, from.StateFile), m.seldom.make(meter), m.observe(meter, from))
 }
 
 // stateFile reports on the state file, and on what was restored from it.
@@ -171,19 +161,7 @@ func gauge(meter metric.Meter, name string, read func() int64) error {
 	return err
 }
 
-// Handler serves the counts as Prometheus text.
-func (m *Meters) Handler() http.Handler {
-	text := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if format := r.URL.Query().Get("format"); format != "" && format != "prometheus" {
-			http.Error(w, fmt.Sprintf("metric response format %q unknown; use prometheus", format), http.StatusBadRequest)
-			return
-		}
-		text.ServeHTTP(w, r)
-	})
-}
-
-// Close ends the meter provider.
+// Close sends what is to be sent one last time, until ctx ends, and ends the meters.
 func (m *Meters) Close(ctx context.Context) error { return m.provider.Shutdown(ctx) }
 
 // Hit counts an answer from memory.
@@ -236,7 +214,7 @@ func (m *Meters) Reloaded(ok bool, at time.Time) {
 	m.reloaded.Store(at.Unix())
 }
 
-// Authenticated says whether an auto-auth token is held, by every login if there are several.
+// Authenticated says whether an auto-auth token is held, be it the last run's, by every login if there are several.
 func (m *Meters) Authenticated(held bool) {
 	m.authenticated.Store(number(held))
 }
@@ -250,11 +228,14 @@ func (m *Meters) Restored(entries, expired, orphaned, unreadable, revoked int) {
 	m.revoked.Store(int64(revoked))
 }
 
-// Renewal counts a renewal of a kept lease or token.
-func (m *Meters) Renewal(ok bool) {
-	if ok {
+// Renewal counts a renewal of a kept lease or token by how it ended. One that Vault refused for good has failed as well.
+func (m *Meters) Renewal(err error) {
+	if err == nil {
 		m.renewals.Add(1)
-	} else {
-		m.renewalsFailed.Add(1)
+		return
+	}
+	m.renewalsFailed.Add(1)
+	if errors.Is(err, vault.ErrRefused) {
+		m.renewalsRefused.Add(1)
 	}
 }

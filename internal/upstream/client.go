@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 )
 
@@ -32,6 +33,8 @@ type Client struct {
 	kept     memory // of all uploads
 	states   states
 	warned   warned
+	meter    Meter
+	tracer   trace.Tracer // nil without traces
 	log      *slog.Logger
 	errorLog *log.Logger // what httputil.ReverseProxy has to say
 }
@@ -41,6 +44,8 @@ func New(s Settings) (*Client, error) {
 	c := &Client{
 		userAgent: fmt.Sprintf("%s (%s)", s.Product, runtime.Version()),
 		log:       s.Log,
+		tracer:    s.Tracer,
+		meter:     s.Meter,
 		errorLog:  slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		tlsStamp:  s.tlsStamp(),
 	}
@@ -126,7 +131,7 @@ func (l logins) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			return nil, fmt.Errorf("Vault redirects the login to %s, which is foreign to its addresses; name it in redirect_hosts of the vault stanza if it may see tokens", r.URL.Host)
 		}
-		return to.pools.Load().logins.RoundTrip(r)
+		return l.send(to.pools.Load().logins, to, r, 0)
 	}
 	resp, err := l.attempt(r, r.URL.RequestURI(), (*pools).forLogins)
 	if err == nil && resp.Request != nil { // vault/api's errors show its URL, which aim has made one for the wire alone
@@ -148,8 +153,8 @@ func (c *Client) attempt(r *http.Request, t string, through func(*pools) http.Ro
 			}
 			return nil, err
 		}
-		resp, err := through(at.pools.Load()).RoundTrip(at.aim(r, t, nil))
-		if c.nodes.report(at, c.outcomeOf(r, t, resp, err)) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
+		resp, err := c.send(through(at.pools.Load()), at, at.aim(r, t, nil), moves)
+		if c.nodes.report(at, c.outcomeOf(r, t, resp, err), err) == nil || moves == len(c.nodes.list)-1 || r.Body != nil && r.GetBody == nil {
 			return resp, err
 		}
 		discard(resp)

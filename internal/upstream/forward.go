@@ -41,6 +41,7 @@ func (c *Client) Forward(w http.ResponseWriter, r *http.Request, id vault.Identi
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	x := &exchange{client: c, terms: c.terms.Load(), id: id, inspect: inspect, header: w.Header(), deadline: time.Now().Add(c.timeout)}
+	x.asker, _ = w.(asker)
 	x.timer = time.AfterFunc(c.timeout, func() {
 		if !x.answered.Load() {
 			cancel(fmt.Errorf("no answer within %v: %w", c.timeout, context.DeadlineExceeded))
@@ -57,6 +58,12 @@ func (c *Client) Forward(w http.ResponseWriter, r *http.Request, id vault.Identi
 	}
 	x.proxy.ServeHTTP(w, r.WithContext(ctx))
 	return x.err
+}
+
+// asker is a ResponseWriter that wants to know how often Vault was asked for its answer, and how long that took until the answer's headers. status is
+// that of the last answer, 0 when none came. It is told before the answer is written, at each Forward.
+type asker interface {
+	Asked(status, tries int, took time.Duration)
 }
 
 // exchange is one request on its way to Vault and its answer on the way back. httputil.ReverseProxy calls the methods in their order here.
@@ -76,8 +83,12 @@ type exchange struct {
 
 	consistent bool // the answer's index counts
 
+	asker asker // nil when nobody asks
+	tries int
+
 	risk    risk                          // of sending the request twice
 	stale   int                           // connections that were replaced
+	sent    int                           // times that it went to a node
 	getBody func() (io.ReadCloser, error) // the body once more, nil for none
 	upload  *upload                       // where getBody has it from, when that is the client
 }
@@ -189,12 +200,20 @@ func (c *Client) agentFor(client string) string {
 
 // RoundTrip implements http.RoundTripper: the rate limit, then the tries.
 func (x *exchange) RoundTrip(r *http.Request) (*http.Response, error) {
+	began := time.Now()
 	err := x.client.admit(r.Context())
 	var resp *http.Response
 	if err == nil {
 		resp, err = x.try(r)
 	}
 	x.answered.Store(true)
+	if x.asker != nil {
+		status := 0
+		if err == nil {
+			status = resp.StatusCode
+		}
+		x.asker.Asked(status, x.tries, time.Since(began))
+	}
 	if err == nil {
 		if x.consistent {
 			x.client.states.learn(resp.Header[api.HeaderIndex])

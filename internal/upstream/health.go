@@ -31,12 +31,18 @@ func (c *Client) Run(ctx context.Context) error {
 	var checks, probes <-chan time.Time
 	files := time.Tick(lookEvery) // also without files: a reload may name some
 	if len(c.nodes.list) > 1 {
-		checks = time.Tick(cmp.Or(c.terms.Load().HealthInterval, defaultHealthInterval))
+		checks = time.Tick(c.healthInterval())
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-c.nodes.outlook.asked:
+			if c.nodes.outlook.silent(c.healthInterval()) {
+				c.check(ctx)
+			} else { // who asked did so while a check was under way, and has its answer
+				c.nodes.tellWaiting()
+			}
 		case <-c.nodes.lost:
 			probes = time.Tick(probeEvery)
 		case <-probes:
@@ -51,39 +57,47 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
+func (c *Client) healthInterval() time.Duration {
+	return cmp.Or(c.terms.Load().HealthInterval, defaultHealthInterval)
+}
+
 // check asks all nodes how they are, side by side.
 func (c *Client) check(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, n := range c.nodes.list {
 		all.Go(func() {
-			if found := c.health(ctx, n); ctx.Err() == nil {
-				c.nodes.checked(i, found)
+			if found, err := c.health(ctx, n); ctx.Err() == nil {
+				c.nodes.checked(i, found, err)
 			}
 		})
 	}
 	all.Wait()
+	c.nodes.tellWaiting()
 }
 
 // health asks Vault what it thinks of itself. Its health endpoint says 429 of a standby, 472 of a disaster recovery secondary, 473 of a performance
-// standby, 501 of a node that is not initialized, and 503 of a sealed one.
-func (c *Client) health(ctx context.Context, n *node) level {
+// standby, 501 of a node that is not initialized, and 503 of a sealed one. The error is why no answer came.
+func (c *Client) health(ctx context.Context, n *node) (level, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.origin.String(), nil)
 	if err != nil {
-		return away
+		return away, err
 	}
 	r.Header = http.Header{"User-Agent": {c.userAgent}, "X-Vault-Request": vaultRequest}
 	resp, err := n.pools.Load().proxying.RoundTrip(n.aim(r, "/v1/sys/health", nil))
-	if err != nil {
-		return away
+	switch {
+	case ctx.Err() != nil:
+		return away, fmt.Errorf("no answer within %v", checkWithin)
+	case err != nil:
+		return away, err
 	}
 	discard(resp)
 	const secondary = 472
 	if resp.StatusCode == secondary || resp.StatusCode >= http.StatusInternalServerError {
-		return unable
+		return unable, nil
 	}
-	return steady
+	return steady, nil
 }
 
 // tlsStamp changes when one of the TLS files does; "" when there are none.

@@ -61,8 +61,10 @@ type nodes struct {
 
 	mu       sync.Mutex
 	standing []standing // of list
+	history  []history  // likewise
 	failures int        // connections, one after the other
 	since    time.Time  // the first of them
+	outlook  outlook
 }
 
 // standing is what is known of a node.
@@ -72,7 +74,9 @@ type standing struct {
 }
 
 func newNodes(list []*node, log *slog.Logger) *nodes {
-	ns := &nodes{list: list, log: log, lost: make(chan struct{}, 1), standing: make([]standing, len(list))}
+	ns := &nodes{
+		list: list, log: log, lost: make(chan struct{}, 1), standing: make([]standing, len(list)), history: newHistory(len(list)), outlook: newOutlook(),
+	}
 	ns.inUse.Store(list[0])
 	ns.calm.Store(true)
 	return ns
@@ -107,9 +111,13 @@ func (ns *nodes) pick() (*node, error) {
 	return ns.inUse.Load(), nil
 }
 
-// report takes in how a try at n went. It returns the node at which the same request should be tried at once, nil when the outcome stands.
-func (ns *nodes) report(n *node, o outcome) *node {
-	if o == unclear || ns.calm.Load() && (o == answered || o == alive) {
+// report takes in how a try at n went, with its error if there is one. It returns the node at which the same request should be tried at once, nil when the outcome stands.
+func (ns *nodes) report(n *node, o outcome, err error) *node {
+	if o == unclear {
+		return nil
+	}
+	first := o != alive && ns.outlook.hear() // a sealed Vault is alive
+	if ns.calm.Load() && !first && (o == answered || o == alive) {
 		return nil
 	}
 	i := slices.Index(ns.list, n)
@@ -118,6 +126,9 @@ func (ns *nodes) report(n *node, o outcome) *node {
 	}
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
+	if o >= distrusted {
+		ns.history[i].failed(err)
+	}
 	switch o {
 	case answered:
 		ns.failures = 0
@@ -162,8 +173,9 @@ func (ns *nodes) failed() {
 
 func (s standing) reachable() bool { return s.level != away }
 
-// checked takes in what a check of node i has found: steady, unable or away.
-func (ns *nodes) checked(i int, found level) {
+// checked takes in what a check of node i has found: steady, unable or away, and then why.
+func (ns *nodes) checked(i int, found level, err error) {
+	ns.outlook.hear()
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	s := &ns.standing[i]
@@ -177,6 +189,7 @@ func (ns *nodes) checked(i int, found level) {
 		}
 	}
 	if found == away {
+		ns.history[i].failed(err)
 		ns.failed()
 	} else {
 		ns.failures = 0
@@ -192,6 +205,7 @@ func (ns *nodes) checked(i int, found level) {
 
 // choose puts the best node to use: of those that can answer equally well, the preferred one. Callers hold mu.
 func (ns *nodes) choose() {
+	ns.remember()
 	best, calm := 0, ns.failures == 0
 	for i, s := range ns.standing {
 		if s.level < ns.standing[best].level {
@@ -200,6 +214,7 @@ func (ns *nodes) choose() {
 		calm = calm && s.level == steady
 	}
 	ns.calm.Store(calm)
+	ns.outlook.turn(ns.standing[best].level)
 	n, old := ns.list[best], ns.inUse.Load()
 	if n == old {
 		return
@@ -218,7 +233,7 @@ func (c *Client) outcomeOf(r *http.Request, t string, resp *http.Response, err e
 	switch {
 	case err == nil && healthEndpoint(t):
 		return alive
-	case err == nil && len(c.nodes.list) > 1 && saysSealed(resp):
+	case err == nil && saysSealed(resp):
 		return sealed
 	case err == nil:
 		return answered

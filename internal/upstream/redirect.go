@@ -38,8 +38,9 @@ func (x *exchange) once(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for hops, moves := 0, 0; ; {
-		resp, err := at.pools.Load().proxying.RoundTrip(at.aim(r, x.target, x.parsed))
-		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err))
+		resp, err := x.client.send(at.pools.Load().proxying, at, at.aim(r, x.target, x.parsed), x.sent)
+		x.sent++
+		better := x.client.nodes.report(at, x.client.outcomeOf(r, x.target, resp, err), err)
 		switch {
 		case err != nil && x.stale < maxStale && staleConnection(err):
 			x.stale++

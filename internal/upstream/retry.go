@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"leasehold/internal/vault"
 )
 
 const (
@@ -53,6 +55,7 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 	maxWait := cmp.Or(x.terms.Retry.MaxWait, defaultMaxWait)
 	var waited time.Duration
 	for n := 1; ; n++ {
+		x.tries = n
 		resp, err := x.once(r)
 		if broken := x.upload.failure(); err != nil && broken != nil {
 			return nil, uploadError(broken)
@@ -68,7 +71,9 @@ func (x *exchange) try(r *http.Request) (*http.Response, error) {
 		if !ok {
 			return resp, err
 		}
-		x.logRetry(r.Method, n, wait, resp, err)
+		x.logRetry(r.Context(), r.Method, n, wait, resp, err)
+		x.client.countRetry(resp, err)
+		x.client.waits(r.Context(), n, wait)
 		discard(resp)
 		if err := sleep(r.Context(), wait); err != nil {
 			return nil, err
@@ -115,12 +120,12 @@ func (x *exchange) tooLate(r *http.Request, wait time.Duration) bool {
 	return !then.Before(x.deadline)
 }
 
-func (x *exchange) logRetry(method string, n int, wait time.Duration, resp *http.Response, err error) {
+func (x *exchange) logRetry(ctx context.Context, method string, n int, wait time.Duration, resp *http.Response, err error) {
 	cause := slog.Any("error", err)
 	if resp != nil {
 		cause = slog.Int("status", resp.StatusCode)
 	}
-	x.client.log.Debug("asking Vault again", slog.String("method", method), slog.Int("retry", n), slog.Duration("wait", wait), cause)
+	x.client.log.DebugContext(ctx, "asking Vault again", slog.String("method", vault.LogMethod(method)), slog.Int("retry", n), slog.Duration("wait", wait), cause)
 }
 
 // sleep waits, unless ctx ends first.

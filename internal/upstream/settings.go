@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 )
 
@@ -40,6 +41,8 @@ type Settings struct {
 	Proxying, AutoAuth    Connections // of Forward and Renew, and of what API returns
 	Product               string      // "Leasehold/1.2.3", for User-Agent
 	Log                   *slog.Logger
+	Tracer                trace.Tracer      // makes a span for each time that a request of a trace is sent; nil makes none, and leaves traceparent to the client
+	Meter                 Meter             // nil for nobody
 	LoginHeaders          http.Header       // what requests of API's clients carry, beside VAULT_HEADERS
 	Reached               func()            // called when Vault can be reached again, after none of its addresses could; it returns at once. nil for nobody
 	Transport             http.RoundTripper // nil: the pool that the other settings describe. Tests put an in-memory one here

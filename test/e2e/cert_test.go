@@ -179,8 +179,16 @@ func TestCertRenewal(t *testing.T) {
 	v := startTLSVault(t, map[string]any{"token_ttl": "3s", "token_max_ttl": "1h"})
 	files := newPairFiles(t)
 	v.ca.issue(t, files, "web")
-	p := startProxy(t, v.stanza()+methodStanza("cert", v.mount, files.keys()...)+injectToken+listenerStanza())
+	p := startProxy(t, v.stanza()+methodStanza("cert", v.mount, files.keys()...)+injectToken+listenerStanza(), tellAll)
 	p.waitLog(t, `msg="token renewed"`)
+	p.stop(t)
+	// The connections are the method's own, and what goes over them belongs to traces as everything does.
+	for _, name := range []string{"log in", "renew auto-auth token"} {
+		c := p.told.collector
+		if all := c.find(name, ""); len(all) == 0 || len(c.below(all[0])) != 1 {
+			t.Errorf("%d spans %q; want one with one below it", len(all), name)
+		}
+	}
 }
 
 // A certificate that the role does not take is one sentence that says what to do, and another try when there is a better one.

@@ -29,9 +29,10 @@ func (p *proxy) kill(t *testing.T) {
 
 // readyPart is one part of what readyz tells.
 type readyPart struct {
-	Name, State string
-	Ready       bool
-	Pending     int
+	Name, State, Reason string
+	Ready, Degraded     bool
+	Pending             int
+	Since               time.Time
 
 	Expires   time.Time
 	Safe      int `json:"safe_outage_seconds"`

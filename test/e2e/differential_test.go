@@ -300,7 +300,7 @@ auto_auth {
 // newSide starts a Vault, and Leasehold in front of it when there is a stanza, which may have a place for the name of a file with the root token.
 func newSide(t *testing.T, name, stanza string) *side {
 	t.Helper()
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,13 +24,16 @@ func TestRevokeOnExit(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read", "auth/token/create: update, sudo"))
-			p := startProxy(t, vaultStanza(shared.Address)+r.autoAuth()+injectToken+c.cache+listenerStanza(allowQuit))
+			p := startProxy(t, vaultStanza(shared.Address)+r.autoAuth()+injectToken+c.cache+listenerStanza(allowQuit), tellAll)
 			mine, _ := p.lease(t, "/v1/leaser/creds/exit-test?ttl=600")
 			login := p.logIn(t, r)
 			theirs, _ := p.lease(t, "/v1/leaser/creds/exit-test?ttl=600", "X-Vault-Token: "+login.ClientToken)
 			child := p.do(t, "POST", "/v1/auth/token/create", `{"ttl":"10m"}`).secret(t).Auth
 			c.end(t, p)
 			p.wantExit(t, 0)
+			if all := p.told.collector.find("revoke on exit", ""); len(all) > 1 || (len(all) == 0) != c.lives || len(all) == 1 && len(p.told.collector.below(all[0])) == 0 {
+				t.Errorf("%d spans of it, want one with what is below it unless everything lives", len(all))
+			}
 			for _, id := range []string{mine, theirs} {
 				eventually(t, fmt.Sprintf("lease %s at Vault: %t", id, c.lives), func() bool {
 					_, err := shared.Client().Sys().Lookup(id)
@@ -48,7 +51,7 @@ func TestRevokeOnExit(t *testing.T) {
 
 // What cannot be revoked is named, within shutdown_timeout, and the exit is an ordinary one.
 func TestWhatCannotBeRevokedIsNamed(t *testing.T) {
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

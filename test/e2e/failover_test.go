@@ -13,7 +13,7 @@ import (
 func nodes(t *testing.T, names ...string) (all []*realvault.Server, addresses string) {
 	var quoted []string
 	for _, name := range names {
-		v, err := realvault.Start(realvault.Options{Wrap: func(h http.Handler) http.Handler {
+		v, err := startVault(realvault.Options{Wrap: func(h http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("X-Node", name)
 				h.ServeHTTP(w, r)

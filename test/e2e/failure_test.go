@@ -176,7 +176,7 @@ func TestVaultSealed(t *testing.T) {
 // outage is a Vault of the test's own with a caching proxy in front.
 func outage(t *testing.T) (*realvault.Server, *proxy) {
 	t.Helper()
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

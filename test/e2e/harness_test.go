@@ -22,12 +22,18 @@ import (
 // patience bounds each wait for the binary. It is long because machines are slow: no test passes or fails by it alone.
 const patience = 15 * time.Second
 
+// noAdmin leaves no place for an admin socket, which tests that run side by side would share.
+const noAdmin = "XDG_RUNTIME_DIR=" + noRuntime
+
+const noRuntime = "/nonexistent"
+
 // proxy is one run of the binary.
 type proxy struct {
 	URLs []string // the tcp listeners' addresses in the order of the log, each as "http://127.0.0.1:port"
 
 	cmd    *exec.Cmd
 	log    *output
+	told   *telling      // what it tells beside the log; nil when that is not searched
 	exited chan struct{} // closed when the process has ended
 }
 
@@ -69,10 +75,12 @@ func start(t *testing.T, args []string, opts ...option) *proxy {
 	p := &proxy{log: &output{}, exited: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), "GORACE=halt_on_error=1", "VAULT_LOG_FORMAT=logfmt"}
+	p.cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + os.Getenv("PATH"), noAdmin, "GORACE=halt_on_error=1", "VAULT_LOG_FORMAT=logfmt",
+		tellSwitch + "=" + os.Getenv(tellSwitch)}
 	for _, o := range opts {
 		o(t, p.cmd)
 	}
+	p.told = tell(t, p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +103,9 @@ func (p *proxy) finish(t *testing.T) {
 	for _, s := range seenIn(out) {
 		t.Errorf("a secret is in the log: the one that begins %.8q", s)
 	}
+	for _, leak := range p.told.leaks() {
+		t.Errorf("a secret, accessor or lease id is where it must not be: %s", leak)
+	}
 	if strings.Contains(out, "DATA RACE") {
 		t.Error("the race detector found a race")
 	}
@@ -106,10 +117,23 @@ func (p *proxy) finish(t *testing.T) {
 // stop asks the process to end with SIGTERM, as systemd and Kubernetes do, and expects exit code 0.
 func (p *proxy) stop(t *testing.T) {
 	t.Helper()
+	if err := p.told.ask(); err != nil && !p.ending() {
+		t.Errorf("asked what there is to tell: %v", err)
+	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("SIGTERM: %v", err)
 	}
 	p.wantExit(t, 0)
+}
+
+// ending reports whether the process has ended or is about to.
+func (p *proxy) ending() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return strings.Contains(p.log.String(), "stopping")
+	}
 }
 
 // wantExit waits until the process has ended and checks its exit code. A process that does not end is killed.
@@ -258,35 +282,4 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
-}
-
-// secrets are the texts that no log may show, of all tests together.
-var secrets struct {
-	sync.Mutex
-	seen map[string]bool
-}
-
-// remember adds to secrets.
-func remember(texts ...string) {
-	secrets.Lock()
-	defer secrets.Unlock()
-	if secrets.seen == nil {
-		secrets.seen = map[string]bool{}
-	}
-	for _, s := range texts {
-		secrets.seen[s] = s != ""
-	}
-}
-
-// seenIn returns the secrets that stand in a log.
-func seenIn(log string) []string {
-	secrets.Lock()
-	defer secrets.Unlock()
-	var found []string
-	for s, real := range secrets.seen {
-		if real && strings.Contains(log, s) {
-			found = append(found, s)
-		}
-	}
-	return found
 }

@@ -96,7 +96,7 @@ func newKillLoop(t *testing.T) *killLoop {
 	t.Helper()
 	l := &killLoop{dir: t.TempDir(), world: world{byKey: map[string]*request{}, byID: map[string]*grant{}, names: map[string]*gate{}}}
 	var err error
-	l.vault, err = realvault.Start(realvault.Options{AuditFile: filepath.Join(t.TempDir(), "audit.log"), Wrap: l.watch})
+	l.vault, err = startVault(realvault.Options{AuditFile: filepath.Join(t.TempDir(), "audit.log"), Wrap: l.watch})
 	if err != nil {
 		t.Fatal(err)
 	}

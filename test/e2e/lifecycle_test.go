@@ -24,7 +24,7 @@ func contains(b []byte, text string) bool { return bytes.Contains(b, []byte(text
 func gated(t *testing.T) (v *realvault.Server, arrived chan struct{}, release func()) {
 	t.Helper()
 	arrived, gate := make(chan struct{}, 1000), make(chan struct{})
-	v, err := realvault.Start(realvault.Options{Wrap: func(core http.Handler) http.Handler {
+	v, err := startVault(realvault.Options{Wrap: func(core http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/v1/leaser/creds/slow") {
 				arrived <- struct{}{}
@@ -236,7 +236,7 @@ func TestExitAfterAuth(t *testing.T) {
 
 // The binary is ready within a moment of Vault answering, and says so only with a token in hand.
 func TestStartsBeforeVault(t *testing.T) {
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

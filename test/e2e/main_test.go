@@ -35,7 +35,7 @@ func runAll(m *testing.M) (code int, err error) {
 	if err := os.Chmod(runDir, 0o755); err != nil {
 		return 0, err
 	}
-	if shared, err = realvault.Start(realvault.Options{AuditFile: filepath.Join(runDir, "audit.log")}); err != nil {
+	if shared, err = startVault(realvault.Options{AuditFile: filepath.Join(runDir, "audit.log")}); err != nil {
 		return 0, err
 	}
 	remember(shared.RootToken, shared.UnsealKey)

@@ -235,7 +235,7 @@ func TestSecondSignalEndsByItself(t *testing.T) {
 
 // A login that waits for Vault, and a wait between two of its attempts, end with the process.
 func TestStopsWhileVaultIsAway(t *testing.T) {
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestRealVaultAuditTellsWhoAskedForWhat(t *testing.T) {
 // ownVault is a Vault that a test may harm, with one secret in it.
 func ownVault(t *testing.T, o realvault.Options) *realvault.Server {
 	t.Helper()
-	v, err := realvault.Start(o)
+	v, err := startVault(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func TestRefreshedAhead(t *testing.T) {
 // When Vault is away as a lease is to be replaced, the old one goes on until its end.
 func TestStale(t *testing.T) {
 	t.Parallel()
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestReload(t *testing.T) {
 	hcl := func(more, proxy string, listener ...string) string {
 		return more + vaultStanza(shared.Address) + login + proxy + cacheStanza + listenerStanza(append(listener, "max_request_size = 5")...)
 	}
-	r := startReloadable(t, hcl("", ""))
+	r := startReloadable(t, hcl("", ""), tellOwn) // the level of the log
 	r.waitLog(t, "msg=ready")
 	r.waitListening(t, 1)
 	own := func(want int) {
@@ -221,7 +221,7 @@ func TestHangupWhileVaultIsAway(t *testing.T) {
 	role := newAppRole(t, v)
 	interrupt(t, v)
 	hcl := caching(v.Address, role)
-	r := startReloadable(t, hcl)
+	r := startReloadable(t, hcl, tellOwn) // the level of the log
 	r.waitLog(t, "connection refused")
 	wantSaid(t, r.to(t, "log_level = \"debug\"\n"+hcl), "setting=log_level old=INFO new=DEBUG")
 	resume(t, v)

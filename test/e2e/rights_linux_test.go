@@ -27,9 +27,18 @@ import (
 	"leasehold/test/e2e/realvault"
 )
 
-// dialAs connects to a unix socket as another user. The change is one thread's, which ends with the goroutine that it is locked to.
+// dialAs connects to a unix socket as another user.
 func dialAs(t *testing.T, path string, uid, gid uint32, groups ...uint32) net.Conn {
 	t.Helper()
+	conn, err := connectAs(path, uid, gid, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// connectAs is dialAs for who wants to see it fail. The change is one thread's, which ends with the goroutine that it is locked to.
+func connectAs(path string, uid, gid uint32, groups ...uint32) (net.Conn, error) {
 	type dialled struct {
 		conn net.Conn
 		err  error
@@ -49,10 +58,7 @@ func dialAs(t *testing.T, path string, uid, gid uint32, groups ...uint32) net.Co
 		done <- dialled{conn, err}
 	}()
 	d := <-done
-	if d.err != nil {
-		t.Fatal(d.err)
-	}
-	return d.conn
+	return d.conn, d.err
 }
 
 // ask sends one request over a connection.

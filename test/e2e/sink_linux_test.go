@@ -66,7 +66,7 @@ func TestSinkOnABadDisk(t *testing.T) {
 			eventually(t, "readyz says what is wrong", func() bool {
 				part, status := p.ready(t, "sink file "+path)
 				// The first token was stored, and requests are answered: that is no reason to send them elsewhere.
-				return status == http.StatusOK && part.Ready && strings.HasPrefix(part.State, "token not stored: ") && strings.Contains(part.State, c.want)
+				return status == http.StatusOK && part.Ready && part.Degraded && part.State == "token not stored" && strings.Contains(part.Reason, c.want)
 			})
 			eventually(t, "the other sink has the new token", func() bool { return readFile(t, other) != old })
 			if !c.gone && readFile(t, filepath.Join(dir, "token")) != old {

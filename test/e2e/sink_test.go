@@ -102,7 +102,7 @@ func TestSinkThatMayNotWrap(t *testing.T) {
 	r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read", "sys/wrapping/wrap: deny"))
 	p := startProxy(t, withSinks(shared, r, sinkStanza(path, `wrap_ttl = "5m"`)))
 	p.waitLog(t, "let the token's policies update sys/wrapping/wrap")
-	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.State, "permission denied") {
+	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.Reason, "permission denied") {
 		t.Errorf("readyz = %d, %+v", status, part)
 	}
 	p.lease(t, "/v1/leaser/creds/no-wrapping?ttl=600")
@@ -235,10 +235,10 @@ func TestSinkEncrypted(t *testing.T) {
 			exists(t, path)
 			content := readFile(t, path)
 			plain := dh.decrypt(t, content)
-			if printed := leasehold(t, 0, append(dh.decryptArgs, path)...); printed.out != plain || printed.err != "" {
+			if printed := frank(t, 0, append(dh.decryptArgs, path)...); printed.out != plain || printed.err != "" {
 				t.Errorf("sink decrypt printed %q and %q", printed.out, printed.err)
 			}
-			remember(plain) // only now: leasehold fails for what was remembered
+			remember(plain)
 			if token := plain; c.wrap {
 				wantLive(t, unwrap(t, token))
 			} else {
@@ -263,7 +263,7 @@ func TestSinkWaitsForItsClient(t *testing.T) {
 	r := newAppRole(t, shared, newPolicy(t, shared, "leaser/*: read"))
 	p := startProxy(t, withSinks(shared, r, sinkStanza(path, `dh_type = "curve25519"`, fmt.Sprintf("dh_path = %q", public))))
 	p.waitLog(t, "public key is missing")
-	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.State, "public key is missing") {
+	if part, status := p.ready(t, "sink file "+path); status != http.StatusServiceUnavailable || part.Ready || !strings.Contains(part.Reason, "public key is missing") {
 		t.Errorf("readyz = %d, %+v", status, part)
 	}
 	if printed := leasehold(t, 0, "sink", "keygen", "-private", private, "-public", public); printed.out+printed.err != "" {
@@ -279,7 +279,7 @@ func TestSinkWaitsForItsClient(t *testing.T) {
 		part, status := p.ready(t, "sink file "+path)
 		return status == http.StatusOK && part.Ready
 	})
-	wantLive(t, leasehold(t, 0, "sink", "decrypt", path, "-key="+private).out)
+	wantLive(t, frank(t, 0, "sink", "decrypt", path, "-key="+private).out)
 
 	before := readFile(t, private)
 	wantSentence(t, leasehold(t, 1, "sink", "keygen", "-private", private, "-public", filepath.Join(dir, "another")), private+" exists; ")

@@ -58,13 +58,14 @@ func TestAUnixSocketOfAnotherUser(t *testing.T) {
 	}
 }
 
-// A unix socket for the monitoring alone.
+// A unix socket for the monitoring alone. There is neither a Vault nor an entry: requests cannot be answered, which is nothing to restart the process for.
 func TestAUnixSocketForMetricsOnly(t *testing.T) {
 	path := socketPath(t)
 	p := launch(t, unixStanza(path, `role = "metrics_only"`))
 	p.waitLog(t, "msg=ready")
 	for url, want := range map[string]int{
-		"/proxy/v1/metrics": http.StatusOK, "/agent/v1/metrics": http.StatusOK, "/proxy/v1/readyz": http.StatusOK,
+		"/proxy/v1/metrics": http.StatusOK, "/agent/v1/metrics": http.StatusOK,
+		"/proxy/v1/readyz": http.StatusServiceUnavailable, "/proxy/v1/readyz?require=listeners": http.StatusOK, "/proxy/v1/livez": http.StatusOK,
 		"/v1/sys/health": http.StatusNotFound, "/v1/secret/x": http.StatusNotFound, "/proxy/v1/cache-clear": http.StatusNotFound, "/": http.StatusNotFound,
 	} {
 		if got := statusOver(t, path, url); got != want {

@@ -19,17 +19,23 @@ import (
 // printed is what one run of a command has printed.
 type printed struct{ out, err string }
 
-// leasehold runs the binary with these arguments until it ends by itself.
+// leasehold runs the binary with these arguments until it ends by itself, and checks that it prints no secret.
 func leasehold(t *testing.T, code int, args ...string) printed {
 	t.Helper()
-	var out, err output
-	p := start(t, args, func(_ *testing.T, cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = &out, &err })
-	p.wantExit(t, code)
-	all := printed{out.String(), err.String()}
+	all := frank(t, code, args...)
 	if found := seenIn(all.out + all.err); len(found) > 0 || strings.Contains(all.err, "goroutine ") {
 		t.Errorf("%v printed %d secrets:\n%s%s", args, len(found), all.out, all.err)
 	}
 	return all
+}
+
+// frank runs the binary with these arguments, of which one may ask for a secret.
+func frank(t *testing.T, code int, args ...string) printed {
+	t.Helper()
+	var out, err output
+	p := start(t, args, func(_ *testing.T, cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = &out, &err })
+	p.wantExit(t, code)
+	return printed{out.String(), err.String()}
 }
 
 // kept is a state file of known content with the configuration that it belongs to: five leases, a client's login, the auto-auth token.

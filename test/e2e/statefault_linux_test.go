@@ -44,14 +44,21 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("the log tells of the full disk %d times, want once:\n%s", len(lines), strings.Join(lines, ""))
 	}
 	file, status := p.ready(t, "state_file")
-	if status != http.StatusOK || file.State != "the disk refuses it" || file.Pending < 30 {
+	if status != http.StatusOK || file.State != "the disk refuses it" || file.Pending < 30 || !file.Ready || !file.Degraded || !strings.Contains(file.Reason, "no space left on device") {
 		t.Errorf("readyz = %d, %+v", status, file)
 	}
+	if got := p.healthcheck(t, 1, "-require=state_file"); !strings.Contains(got.out, "not ready: state_file is the disk refuses it: ") {
+		t.Errorf("healthcheck -require=state_file printed %+v", got)
+	}
+	p.healthcheck(t, 0)
 	d.free(t)
 	all.more(t, p)
 	p.waitLog(t, "the state file is written again")
 	if p.metric(t, "leasehold_state_failing") != 0 || p.metric(t, "leasehold_state_pending") != 0 {
 		t.Error("the metrics say that it goes on")
+	}
+	if now, _ := p.ready(t, "state_file"); now.State != "open" || now.Degraded || now.Reason != "" || now.Since.Before(file.Since) {
+		t.Errorf("in the end: %+v", now)
 	}
 	p.kill(t)
 	p = startProxy(t, hcl, d.found())

@@ -21,7 +21,7 @@ import (
 func TestStorm(t *testing.T) {
 	const leases, clients = 5000, 8
 	var refused atomic.Int64
-	v, err := realvault.Start(realvault.Options{Wrap: func(core http.Handler) http.Handler {
+	v, err := startVault(realvault.Options{Wrap: func(core http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			core.ServeHTTP(&watched{ResponseWriter: w, refused: &refused}, r)
 		})

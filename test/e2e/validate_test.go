@@ -34,7 +34,7 @@ func validate(t *testing.T, hcl string, args ...string) (output string, code int
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	v, err := realvault.Start(realvault.Options{})
+	v, err := startVault(realvault.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ type Options struct {
 	AuditFile string
 	// Wrap puts a handler of the test between the socket and the real core, to delay, break or replace answers; nil means nothing.
 	Wrap func(http.Handler) http.Handler
+	// Witness is told the secrets that Vault reads and writes; nil means nobody.
+	Witness *Witness
 }
 
 // Server is a running Vault. Its methods are safe for concurrent use.
@@ -73,6 +75,9 @@ func (s *Server) begin(o Options) error {
 		return fmt.Errorf("unseal Vault: %w", err)
 	}
 	s.handler = vaulthttp.Handler.Handler(&vault.HandlerProperties{Core: s.core, ListenerConfig: &configutil.Listener{}})
+	if o.Witness != nil {
+		s.handler = o.Witness.watch(s.handler)
+	}
 	if o.Wrap != nil {
 		s.handler = o.Wrap(s.handler)
 	}

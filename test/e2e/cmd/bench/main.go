@@ -101,7 +101,7 @@ func run(ctx context.Context, o options) (err error) {
 	b.table.begin(fmt.Sprintf("%d cores, %s %s/%s; %d rounds of %v a side, side by side; median (min to max)",
 		runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, o.rounds, o.round))
 	for _, measure := range []func(context.Context) error{
-		b.reads, b.allocations, b.coldRequests, b.startAndIdle, b.size, b.commits, b.memory, b.hits, b.persistence, b.curve, b.renewals, b.evictions,
+		b.reads, b.allocations, b.coldRequests, b.startAndIdle, b.size, b.commits, b.memory, b.hits, b.telemetry, b.persistence, b.curve, b.renewals, b.evictions,
 	} {
 		if err := measure(ctx); err != nil {
 			return err

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package api
+
+func foreign(string) bool { return false }

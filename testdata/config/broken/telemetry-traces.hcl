@@ -1,0 +1,10 @@
+listener "tcp" {
+  tls_disable = true
+}
+
+telemetry {
+  traces {
+    sample_ratio = "120%"
+    trust_parents = true
+  }
+}
