@@ -55,6 +55,18 @@ func newAskFlags(name, usage string, stderr io.Writer) (*flag.FlagSet, *askFlags
 	return set, f
 }
 
+// parseOnlyFlags reads a command line on which nothing but flags may stand.
+func parseOnlyFlags(set *flag.FlagSet, args []string) error {
+	if err := set.Parse(args); err != nil {
+		return errors.Join(errUsage, err)
+	}
+	if set.NArg() > 0 {
+		set.Usage()
+		return errUsage
+	}
+	return nil
+}
+
 // client returns a client of the Leasehold that the flags, the environment, or what is on this machine, name.
 func (f *askFlags) client() (*api.Client, error) {
 	address := cmp.Or(f.address, os.Getenv("LEASEHOLD_ADDR"))

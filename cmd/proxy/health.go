@@ -33,12 +33,8 @@ func newHealthFlags(name, usage string, stderr io.Writer, timeout time.Duration)
 
 // parse reads the command line, where nothing but flags may stand.
 func (h *healthFlags) parse(set *flag.FlagSet, args []string) error {
-	if err := set.Parse(args); err != nil {
-		return errors.Join(errUsage, err)
-	}
-	if set.NArg() > 0 {
-		set.Usage()
-		return errUsage
+	if err := parseOnlyFlags(set, args); err != nil {
+		return err
 	}
 	if h.timeout <= 0 {
 		return errors.New("-timeout has to be more than 0; write for example -timeout=10s")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -32,12 +31,8 @@ func leases(ctx context.Context, args []string, stdout, stderr io.Writer) error 
 	set.IntVar(&q.Limit, "limit", 0, fmt.Sprintf("how many, %d at most (default %d)", api.MaxLeases, api.DefaultLeases))
 	set.StringVar(&q.After, "after", "", "the page after the one that ended with this")
 	all := set.Bool("all", false, "all pages")
-	if err := set.Parse(args); err != nil {
-		return errors.Join(errUsage, err)
-	}
-	if set.NArg() > 0 {
-		set.Usage()
-		return errUsage
+	if err := parseOnlyFlags(set, args); err != nil {
+		return err
 	}
 	c, err := f.client()
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,12 +21,8 @@ status tells how a running Leasehold is: its logins, Vault, the cache, renewals,
 // status runs `leasehold status`.
 func status(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	set, f := newAskFlags("status", statusUsage, stderr)
-	if err := set.Parse(args); err != nil {
-		return errors.Join(errUsage, err)
-	}
-	if set.NArg() > 0 {
-		set.Usage()
-		return errUsage
+	if err := parseOnlyFlags(set, args); err != nil {
+		return err
 	}
 	c, err := f.client()
 	if err != nil {
